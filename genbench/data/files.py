@@ -1,0 +1,109 @@
+"""A user's own images as a dataset: a folder of image files, or an ``.npz`` with `arr_0` uint8 (N, H, W, C)."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genbench import seeding
+from genbench.contracts import Dataset, SampleSpec
+from genbench.errors import DataError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+
+
+def load(path: Path) -> Dataset:
+    """The images at `path` as a dataset of 256 levels.
+
+    A folder with the subfolders ``train`` and ``test`` is split by them; any other folder or ``.npz`` is halved by a
+    fixed random permutation of its sorted files. Subfolders of a split are its classes when every file lies in one.
+    Raises DataError for no images, mixed sizes or modes, and files that cannot be read.
+    """
+    name = path.resolve().name.removesuffix(".npz")
+    if path.is_dir() and (path / "train").is_dir() and (path / "test").is_dir():
+        train, train_labels, classes = _folder(path / "train")
+        heldout, heldout_labels, others = _folder(path / "test")
+        if train.shape[1:] != heldout.shape[1:]:
+            raise DataError(
+                f"{path}/train holds images of shape {tuple(train.shape[1:])}, "
+                f"{path}/test of {tuple(heldout.shape[1:])}; resize them to one size"
+            )
+        if classes != others:
+            raise DataError(f"{path}/train and {path}/test hold different class folders; make them the same")
+    else:
+        images, labels, classes = _folder(path) if path.is_dir() else (_npz(path), None, ())
+        if len(images) < 2:
+            raise DataError(f"{path} holds {len(images)} image; a benchmark needs at least two")
+        order = torch.randperm(len(images), generator=seeding.generator("halves", len(images)))
+        first, second = order[: len(images) // 2].sort().values, order[len(images) // 2 :].sort().values
+        train, heldout = images[first], images[second]
+        train_labels, heldout_labels = (None, None) if labels is None else (labels[first], labels[second])
+    return Dataset(
+        name=name,
+        spec=SampleSpec(tuple(train.shape[1:]), 256),
+        train=train,
+        heldout=heldout,
+        train_labels=train_labels,
+        heldout_labels=heldout_labels,
+        classes=classes,
+    )
+
+
+def _folder(path: Path) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+    paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    if not paths:
+        raise DataError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
+    arrays: list[np.ndarray] = []
+    for file in paths:
+        array = _decode(file)
+        if arrays and array.shape != arrays[0].shape:
+            raise DataError(
+                f"{file} is {_size(array)} while {paths[0]} is {_size(arrays[0])}; "
+                f"a benchmark needs images of one size and mode"
+            )
+        arrays.append(array)
+    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
+    folders = [file.relative_to(path).parts[0] if file.parent != path else None for file in paths]
+    if None in folders or len(set(folders)) < 2:
+        return images, None, ()
+    classes = tuple(sorted({folder for folder in folders if folder is not None}))
+    return images, torch.tensor([classes.index(str(folder)) for folder in folders]), classes
+
+
+def _decode(file: Path) -> np.ndarray:
+    """One image as uint8 (H, W, C), grey images with one channel, all others as RGB."""
+    try:
+        with Image.open(file) as image:
+            grey = image.mode in ("1", "L")
+            if not grey and image.mode not in ("RGB", "P"):
+                raise DataError(f"{file} has mode {image.mode}; convert it to 8-bit grey or RGB")
+            array = np.asarray(image.convert("L" if grey else "RGB"))
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read {file}: {error}; remove or replace it") from error
+    return array[:, :, None] if grey else array
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]} with {array.shape[2]} channel" + ("s" if array.shape[2] > 1 else "")
+
+
+def _npz(path: Path) -> Tensor:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if "arr_0" not in arrays:
+                raise DataError(f"{path} has no array named arr_0 (it has {', '.join(arrays) or 'none'})")
+            array = arrays["arr_0"]
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist") from error
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] not in (1, 3):
+        raise DataError(
+            f"{path}: arr_0 must be uint8 (N, H, W, C) with 1 or 3 channels, it is {array.dtype} {array.shape}"
+        )
+    return torch.from_numpy(array).permute(0, 3, 1, 2).contiguous()

@@ -1,0 +1,81 @@
+"""The Inception Score: confident and varied class probabilities.
+
+References: T. Salimans et al., "Improved Techniques for Training GANs" (2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from genbench.contracts import Column, Evidence, Score
+from genbench.errors import InputError, Unsupported
+from genbench.estimate import Estimate
+from genbench.linalg import Array, as_float64
+
+
+@dataclass(frozen=True, slots=True)
+class InceptionScoreResult:
+    """`mean` over the splits (with the standard error of its draw of samples), their population `std`, and `unsplit`."""
+
+    mean: Estimate
+    std: float
+    unsplit: Estimate
+
+
+def inception_score(probs: Array, splits: int = 10) -> InceptionScoreResult:
+    """exp E KL(p(y|x) || p(y)) over class probabilities `probs` (n, K) whose rows sum to 1; within 1..K.
+
+    The samples are cut in order into `splits` parts, as in the paper. The standard error is the delta method's: the
+    influence of a sample on the log of the score is its KL divergence from the marginal. Raises InputError for values
+    that are no probabilities and for fewer samples than splits.
+    """
+    p = as_float64("probs", probs)
+    if not 1 <= splits <= len(p):
+        raise InputError(f"the Inception Score needs at least as many samples as splits, got {len(p)} for {splits}")
+    if (p < 0).any() or ((p.sum(1) - 1).abs() > 1e-3).any():
+        raise InputError("probs must be class probabilities: at least 0, each row summing to 1")
+    scores = torch.tensor([_score(part) for part in p.tensor_split(splits)], dtype=torch.float64)
+    whole = _score(p)
+    relative_error = float(_divergences(p).std(correction=1) / len(p) ** 0.5) if len(p) > 1 else None
+    mean, std = float(scores.mean()), float(scores.std(correction=0))
+    if relative_error is None:
+        return InceptionScoreResult(Estimate(mean), std, Estimate(whole))
+    return InceptionScoreResult(
+        Estimate(mean, mean * relative_error), std, Estimate(whole, whole * relative_error)
+    )
+
+
+def _divergences(p: Tensor) -> Tensor:
+    """KL(p(y|x) || p(y)) of each row, in nats."""
+    return (torch.xlogy(p, p) - torch.xlogy(p, p.mean(0))).sum(1)
+
+
+def _score(p: Tensor) -> float:
+    return float(_divergences(p).mean().exp())
+
+
+@dataclass(frozen=True, slots=True)
+class InceptionScore:
+    """The column `is` of class probabilities that the benchmark's extractor gives."""
+
+    splits: int = 10
+    name = "is"
+    columns = (Column("is", "IS", "higher", digits=2),)
+    reads: Literal["samples"] = "samples"
+
+    @property
+    def min_samples(self) -> int:
+        return max(2, self.splits)
+
+    def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
+        probabilities = evidence.fake.probabilities
+        if probabilities is None:
+            raise Unsupported("the feature extractor gives no class probabilities")
+        result = inception_score(probabilities, self.splits)
+        detail = f"std of {self.splits} splits {result.std:.3f}, unsplit {result.unsplit:.3f}"
+        return {"is": Score(result.mean.value, result.mean.stderr, detail=detail)}

@@ -1,0 +1,174 @@
+"""Results: one flat, frozen row per number, kept as lines of JSON that are only ever appended.
+
+All rows of one append are written by a single locked write, so several processes can share a file and a kill leaves at
+most one torn last line, which readers ignore and the next append replaces.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from genbench.errors import ResultsError
+
+SCHEMA = 1
+Status = Literal["ok", "unsupported", "failed"]
+Key = tuple[str, str, str, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One number, or the reason why there is none.
+
+    `value` and `stderr` are None unless `status` is "ok"; `detail` then carries a remark, else the reason. `kind` is
+    "exact", "lower_bound" or "estimate" for likelihoods and empty elsewhere. `n` counts the samples (or the held-out
+    items of a likelihood), `protocol` fingerprints all that can change the number but the model, `seconds` is the time
+    that the model took on the benchmark, and `versions` names the software and the model's own fingerprint.
+    """
+
+    schema: int
+    model: str
+    benchmark: str
+    column: str
+    value: float | None
+    stderr: float | None
+    status: Status
+    detail: str
+    kind: str
+    n: int
+    seed: int
+    protocol: str
+    seconds: float
+    versions: str
+
+    def __post_init__(self) -> None:
+        if (self.status == "ok") != (self.value is not None):
+            raise ValueError("a result has a value exactly when its status is ok")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError("a result's value must be finite")
+
+    @property
+    def key(self) -> Key:
+        """What a newer row replaces: same model, benchmark, column, seed and protocol."""
+        return self.model, self.benchmark, self.column, self.seed, self.protocol
+
+    @property
+    def model_version(self) -> str:
+        """The model's fingerprint out of `versions`."""
+        return dict(part.split("=", 1) for part in self.versions.split() if "=" in part).get("model", "")
+
+
+def fingerprint(protocol: Mapping[str, object]) -> str:
+    """A short hash of a protocol: any change of any field changes it, the order of fields does not."""
+    return hashlib.sha256(json.dumps(protocol, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def _parse(line: bytes, path: Path, number: int) -> Result:
+    try:
+        record = json.loads(line)
+        if record.get("schema") != SCHEMA:
+            raise ValueError(f"its schema is {record.get('schema')!r}, this genbench reads {SCHEMA}")
+        return Result(**{field.name: record[field.name] for field in fields(Result)})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
+        raise ResultsError(f"{path}, line {number} is not a result row ({reason}); remove that line") from error
+
+
+def read(path: Path | str) -> list[Result]:
+    """Every row of a results file in the order written; a torn last line is ignored with a warning.
+
+    Raises ResultsError where the file cannot be read or a complete line is no result.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}") from error
+    *lines, tail = content.split(b"\n")
+    rows = [_parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+    if tail.strip():
+        try:
+            rows.append(_parse(tail, path, len(lines) + 1))
+        except ResultsError:
+            warnings.warn(f"{path}: the last line is torn and ignored; its row is computed again", stacklevel=2)
+    return rows
+
+
+def newest(rows: Iterable[Result]) -> list[Result]:
+    """The last row of each key, in the order of the keys' first appearance."""
+    return list({row.key: row for row in rows}.values())
+
+
+def append(path: Path | str, rows: Iterable[Result]) -> None:
+    """Append rows in one locked write and flush them to disk. Raises ResultsError where that is impossible."""
+    data = b"".join(json.dumps(asdict(row), allow_nan=False).encode() + b"\n" for row in rows)
+    with _locked(Path(path)) as file:
+        file_size = os.fstat(file).st_size
+        os.ftruncate(file, file_size - _torn_bytes(file, file_size))
+        size = os.lseek(file, 0, os.SEEK_END)
+        if size and os.pread(file, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        try:
+            while data:
+                data = data[os.write(file, data) :]
+            os.fsync(file)
+        except OSError as error:
+            os.ftruncate(file, size)
+            raise ResultsError(f"cannot write {path}: {error.strerror}; no row was added") from error
+
+
+def compact(path: Path | str) -> None:
+    """Drop the rows that newer ones replace. The file is exchanged atomically, and left alone if nothing is to drop."""
+    path = Path(path)
+    with _locked(path) as file:
+        rows = read(path)
+        kept = newest(rows)
+        if len(kept) == len(rows):
+            return
+        temporary = path.with_suffix(f".{os.getpid()}.part")
+        temporary.write_text("".join(json.dumps(asdict(row), allow_nan=False) + "\n" for row in kept))
+        os.replace(temporary, path)
+        os.fsync(file)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # A compaction may have exchanged the file between opening and locking it.
+            if os.fstat(file).st_ino == os.stat(path).st_ino:
+                break
+            os.close(file)
+    except OSError as error:
+        raise ResultsError(f"cannot write {path}: {error.strerror}; choose another folder with --out") from error
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _torn_bytes(file: int, size: int) -> int:
+    """The length of an unfinished last line that is no valid row."""
+    content = os.pread(file, size, 0)
+    tail = content.rpartition(b"\n")[2]
+    if not tail.strip():
+        return 0
+    try:
+        _parse(tail, Path("results"), 0)
+    except ResultsError:
+        return len(tail)
+    return 0

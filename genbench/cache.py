@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def root() -> Path:
@@ -26,6 +26,9 @@ def root() -> Path:
 
 def tensors(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors stored under `key`, or those that `compute` returns, which are then stored atomically."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
     path = root() / "arrays" / digest[:2] / f"{digest}.safetensors"
     with suppress(OSError, SafetensorError, ValueError):
@@ -37,6 +40,8 @@ def tensors(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]])
 
 
 def _write(path: Path, value: dict[str, Tensor]) -> None:
+    from safetensors.torch import save_file
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     os.close(handle)

@@ -1,0 +1,302 @@
+"""The command line: parse, call one function, print. Results go to stdout, progress and warnings to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genbench import registry
+from genbench.errors import ConformanceError, GenbenchError, InputError, RegistryError
+
+if TYPE_CHECKING:
+    from genbench.contracts import Setting
+
+F = Callable[..., Any]
+
+
+class Commands(click.Group):
+    """Turns genbench's errors into one line and an exit code: 2 for wrong usage, 1 for what failed."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        warnings.showwarning = lambda message, *_, **__: click.echo(f"warning: {message}", err=True)
+        try:
+            return super().invoke(ctx)
+        except GenbenchError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(2 if isinstance(error, InputError | RegistryError) else 1)
+        except KeyboardInterrupt:
+            click.echo("interrupted; what was finished is kept, and the same command goes on from there", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="genbench")
+def main() -> None:
+    """How good is a generative model? Sample quality and likelihood on one board, with error bars.
+
+    \b
+    genbench run digits                          rank the bundled models on real digits
+    genbench run digits --model my_file:make     and a generator of your own
+    genbench tradeoff dcgan                      draw a truncation curve
+    """
+
+
+def shared_options(function: F) -> F:
+    """The options of every command that computes."""
+    for option in reversed(
+        (
+            click.option("--seed", default=0, show_default=True, help="Same seed, same numbers."),
+            click.option("--device", default="cpu", show_default=True, help="Where models run: cpu, cuda, cuda:1."),
+            click.option(
+                "--data-root",
+                type=click.Path(exists=True, file_okay=False, path_type=Path),
+                help="Folder that holds the benchmark's data already; without it, data is downloaded once.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@main.command(epilog="Example: genbench run digits --model vae --model my_package.my_file:make -n 1000")
+@click.argument("benchmark", default="digits")
+@click.option(
+    "--model", "-m", "models", multiple=True, help="NAME or module:factory; repeatable.  [default: the board's]"
+)
+@click.option("--metric", "metrics", multiple=True, help="Only these metrics; repeatable.")
+@click.option("-n", type=click.IntRange(min=1), help="Samples to draw from each model. Default: the benchmark's.")
+@click.option("--features", help="Feature extractor in place of the benchmark's own.")
+@click.option("--out", type=click.Path(path_type=Path), help="Results folder.  [default: leaderboards/BENCHMARK]")
+@click.option("--fresh", is_flag=True, help="Compute everything again, even what is up to date.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result rows as JSON lines in place of the table.")
+@shared_options
+def run(
+    benchmark: str,
+    models: tuple[str, ...],
+    metrics: tuple[str, ...],
+    n: int | None,
+    features: str | None,
+    out: Path | None,
+    fresh: bool,
+    as_json: bool,
+    seed: int,
+    device: str,
+    data_root: Path | None,
+) -> None:
+    """Evaluate models on BENCHMARK (a name, a folder of images, or an .npz) and print its board.
+
+    Appends to results.jsonl in the results folder and writes leaderboard.csv, leaderboard.md and samples/MODEL.png.
+    What is there already and has not changed is not computed again; an interrupted run goes on where it stopped.
+    """
+    from genbench import benchmarks, generators, runner
+    from genbench.console import RunProgress
+
+    found = benchmarks.find(benchmark)
+    cards = [generators.resolve(name) for name in models] or _cards_on(found.name)
+    check_device(device)
+    task = benchmarks.load(benchmark, metrics=metrics or None, n=n, data_root=data_root, features=features)
+    for warning in task.warnings():
+        click.echo(f"warning: {warning}", err=True)
+    folder = out if out is not None else Path("leaderboards") / found.name
+    options = runner.Options(seed, device, folder, fresh)
+    with RunProgress() as progress:
+        outcome = runner.run(task, cards, options, progress)
+    _show_run(outcome, task, folder, as_json)
+    if outcome.failures:
+        sys.exit(1)
+
+
+def _show_run(outcome: Any, task: Any, folder: Path, as_json: bool) -> None:
+    """Save and print the board of everything in the folder that the run's protocol covers."""
+    from genbench import boards
+
+    protocols = {task.fingerprint(metric) for metric in task.metrics}
+    rows = boards.read(folder, task.benchmark.name)
+    board = boards.Board.of(rows, protocols)
+    board.save(folder)
+    if as_json:
+        for row in outcome.rows:
+            click.echo(json.dumps(asdict(row)))
+    else:
+        _print_board(board)
+        click.echo(f"{folder}/: results.jsonl, leaderboard.csv, leaderboard.md, samples/*.png", err=True)
+
+
+def _cards_on(benchmark: str) -> list[registry.ModelCard]:
+    cards = [card for card in registry.models().values() if card.stands_on(benchmark)]
+    if not any(benchmark in card.benchmarks for card in cards):
+        raise InputError(f"no model stands on {benchmark} by itself; name yours with --model module:factory")
+    return cards
+
+
+def _print_board(board: Any) -> None:
+    from genbench.console import output
+
+    console = output()
+    console.print(board.to_rich())
+    for note in board.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def check_device(device: str) -> None:
+    """Raises InputError for a device that torch does not know or that is not there."""
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
+
+
+@main.command(epilog="Example: genbench train vae real-nvp --benchmark digits --budget 2000")
+@click.argument("models", nargs=-1, required=True)
+@click.option("--benchmark", default="digits", show_default=True, help="Name, folder of images, or .npz to train on.")
+@click.option("--budget", type=click.IntRange(min=1), help="Training steps.  [default: the model's own recipe]")
+@shared_options
+def train(
+    models: tuple[str, ...], benchmark: str, budget: int | None, seed: int, device: str, data_root: Path | None
+) -> None:
+    """Train MODELS on the train split of a benchmark and keep their checkpoints.
+
+    The checkpoint and the record of how it was made replace the old ones once training has succeeded. They go to the
+    zoo's own folder, or below the folder that the environment variable GENBENCH_CHECKPOINTS names.
+    """
+    from genbench import generators, trainer
+    from genbench.console import training_progress
+
+    check_device(device)
+    cards = [generators.resolve(name) for name in models]
+    for card in cards:
+        with training_progress(card.name) as progress:
+            done = trainer.train(
+                card, benchmark, steps=budget, seed=seed, device=device, data_root=data_root, progress=progress
+            )
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in done.figures.items())
+        click.echo(f"{card.name}: {figures}; {done.seconds} s; {done.path}")
+
+
+@main.command(epilog="Example: genbench tradeoff dcgan real-nvp --psi 0.2:1.0:0.1")
+@click.argument("models", nargs=-1, required=True)
+@click.option("--benchmark", default="digits", show_default=True, help="Name, folder of images, or .npz.")
+@click.option("--psi", help="first:last:step or a,b,c.  [default: 0.2:1.0:0.1; no truncation is always added]")
+@click.option("-n", type=click.IntRange(min=1), help="Samples to draw at each psi. Default: the benchmark's.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for results.  [default: leaderboards/BENCHMARK]")
+@shared_options
+def tradeoff(
+    models: tuple[str, ...],
+    benchmark: str,
+    psi: str | None,
+    n: int | None,
+    out: Path | None,
+    seed: int,
+    device: str,
+    data_root: Path | None,
+) -> None:
+    """Sweep the truncation of MODELS: tradeoff-MODEL.csv for each and one picture of their curves."""
+    from genbench import benchmarks, boards, generators, pictures, truncation
+    from genbench.console import counting
+    from genbench.contracts import Setting
+
+    psis = None if psi is None else truncation.parse_psis(psi)
+    cards = [generators.resolve(name) for name in models]
+    check_device(device)
+    task = benchmarks.load(benchmark, n=n, data_root=data_root)
+    folder = out if out is not None else Path("leaderboards") / task.benchmark.name
+    curves = {}
+    for card in cards:
+        setting = Setting(card.name, task.benchmark.name, task.dataset, device, effort=task.benchmark.effort)
+        with counting(card.name) as tell:
+            curves[card.name] = truncation.sweep(generators.build(card, setting), task, psis, seed, tell)
+        path = folder / f"tradeoff-{pictures.file_name(card.name)}.csv"
+        boards.write_text(path, curves[card.name].to_csv(index=False))
+        click.echo(f"{card.name} ({path})\n{curves[card.name].round(3).to_string(index=False)}\n")
+    picture = folder / f"tradeoff-{'-'.join(pictures.file_name(name) for name in curves)}.png"
+    pictures.save_tradeoff(curves, picture)
+    click.echo(f"picture: {picture}", err=True)
+
+
+@main.command("leaderboard", epilog="Example: genbench leaderboard leaderboards/digits --sort nll --format md")
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--sort", help="Column to rank by.  [default: the benchmark's first]")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "md", "json", "html"]), default="table", show_default=True
+)
+def leaderboard_command(folders: tuple[Path, ...], sort: str | None, form: str) -> None:
+    """Print the ranked boards of results FOLDERS (default: every one in leaderboards/).
+
+    Rows computed by another protocol than the rest are left out of the ranking and named below it.
+    """
+    from genbench import boards
+
+    found = folders or tuple(sorted(path.parent for path in Path("leaderboards").glob("*/results.jsonl")))
+    if not found:
+        raise InputError("there is no results folder in leaderboards/; name one, or make one with: genbench run")
+    tables = boards.boards(found, sort)
+    if form == "json":
+        records = {board.benchmark: json.loads(board.table.reset_index().to_json(orient="records")) for board in tables}
+        click.echo(json.dumps(records, indent=2))
+        return
+    for board in tables:
+        if form == "table":
+            _print_board(board)
+        else:
+            click.echo({"csv": board.table.to_csv, "md": board.to_markdown, "html": board.to_html}[form](), nl=False)
+
+
+@main.command("list", epilog="Example: genbench list models")
+@click.argument("what", type=click.Choice(["models", "benchmarks", "metrics", "features"]))
+def list_command(what: str) -> None:
+    """List what can be named, with a line on each."""
+    if what == "models":
+        rows = [
+            (card.name, card.family, str(card.year or ""), ", ".join(card.benchmarks), card.summary)
+            for card in registry.models().values()
+        ]
+        heads: tuple[str, ...] = ("model", "family", "year", "boards", "what it is")
+    elif what == "benchmarks":
+        from genbench.benchmarks import BENCHMARKS
+
+        rows = [(b.name, ", ".join(b.metrics), b.features, str(b.n), b.summary) for b in BENCHMARKS.values()]
+        heads = ("benchmark", "metrics", "features", "n", "what it is")
+    else:
+        rows = [(card.name, card.summary) for card in registry.cards(what).values()]  # type: ignore[arg-type, misc]
+        heads = (what.removesuffix("s"), "what it is")
+    widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    for row in (heads, *rows):
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+@main.command(epilog="Example: genbench check my_package.my_file:make --benchmark digits")
+@click.argument("model")
+@click.option("--benchmark", default="digits", show_default=True, help="Whose data the factory is told about.")
+@shared_options
+def check(model: str, benchmark: str, seed: int, device: str, data_root: Path | None) -> None:
+    """Hold MODEL (a name or module:factory) to the generator contract and print every fault at once."""
+    from genbench import benchmarks, checks, generators
+
+    card = generators.resolve(model)
+    check_device(device)
+    found = benchmarks.find(benchmark)
+    setting = _setting(card, found, device, data_root)
+    try:
+        offered = checks.check(generators.build(card, setting), setting.spec)
+    except ConformanceError as error:
+        for fault in error.faults:
+            click.echo(f"fault: {fault}")
+        click.echo(f"{model}: {len(error.faults)} faults", err=True)
+        sys.exit(1)
+    click.echo(f"{model}: ok; {', '.join(('sample', *offered))}")
+
+
+def _setting(card: registry.ModelCard, found: Any, device: str, data_root: Path | None) -> Setting:
+    from genbench import benchmarks
+    from genbench.contracts import Setting
+
+    return Setting(card.name, found.name, benchmarks.load_dataset(found, data_root), device, effort=found.effort)

@@ -11,10 +11,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # listing what there is must not take the seconds that torch needs
+    from torch import Tensor
 
 Kind = Literal["exact", "lower_bound", "estimate"]
 Truncation = Literal["threshold", "interpolation", "temperature"]
@@ -41,10 +41,6 @@ class SampleSpec:
     @property
     def is_image(self) -> bool:
         return len(self.shape) == 3
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return torch.float32 if self.levels is None else torch.uint8
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,8 +238,11 @@ class Evidence(Protocol):
     Reading a part raises Unsupported where the model or benchmark does not define it.
     """
 
-    generator: Generator
-    dataset: Dataset
+    @property
+    def generator(self) -> Generator: ...
+
+    @property
+    def dataset(self) -> Dataset: ...
 
     @property
     def real(self) -> Features: ...
@@ -252,18 +251,28 @@ class Evidence(Protocol):
     def fake(self) -> Features: ...
 
     @property
-    def log_prob(self) -> Tensor: ...
+    def log_prob(self) -> Tensor: ...  # of the held-out split
+
+    @property
+    def class_log_joint(self) -> Tensor: ...  # of the held-out split
 
 
 class Metric(Protocol):
     """A frozen dataclass whose fields are its parameters; they enter the protocol fingerprint as they are.
 
-    `reads` names the evidence behind the numbers: "samples", "log_prob" or "classes".
+    `reads` names the evidence behind the numbers, `min_samples` the fewest samples they can be computed from.
     """
 
-    name: str
-    columns: tuple[Column, ...]
-    reads: Literal["samples", "log_prob", "classes"]
-    min_samples: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[Column, ...]: ...
+
+    @property
+    def reads(self) -> Literal["samples", "log_prob", "classes"]: ...
+
+    @property
+    def min_samples(self) -> int: ...
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]: ...

@@ -64,8 +64,8 @@ def sqrtm(a: Array) -> Tensor:
 def trace_sqrt_product(a: Array, b: Array) -> float:
     """tr (a^1/2 b a^1/2)^1/2 for PSD matrices (D, D): always real and at least 0; tr a when b is a.
 
-    The symmetric product has the eigenvalues of a b, so this is the trace that the Fréchet distance needs (D. Dowson and
-    B. Landau, 1982). Raises InputError as `sqrtm` does, and for matrices of different sizes.
+    The symmetric product has the eigenvalues of a b, so this is the trace that the Fréchet distance needs (D. Dowson
+    and B. Landau, 1982). Raises InputError as `sqrtm` does, and for matrices of different sizes.
     """
     first, second = _psd("a", a), _psd("b", b)
     if first.shape != second.shape:
@@ -73,7 +73,7 @@ def trace_sqrt_product(a: Array, b: Array) -> float:
     root = sqrtm(first)
     _eigh("b", second)
     product = root @ second @ root
-    return torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0).sqrt().sum().item()
+    return float(torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0).sqrt().sum())
 
 
 def transport_map(source: Tensor, target: Tensor) -> Tensor:

@@ -48,13 +48,17 @@ def load(kind: type[M], setting: Setting) -> M:
         spec = SampleSpec(tuple(record["shape"]), record["levels"])
         state = load_file(path)
         if spec != setting.spec:
-            raise ModelError(f"{path} is for items of {spec}, the benchmark has {setting.spec}; make a new one: {train}")
+            raise ModelError(
+                f"{path} is for items of {spec}, the benchmark has {setting.spec}; make a new one: {train}"
+            )
         model = kind(spec, kind.Config(**record["config"]))
         model.load_state_dict(state)
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise ModelError(f"{path} is damaged or incomplete ({_first_line(error)}); make a new one: {train}") from error
     except (RuntimeError, TypeError) as error:
-        raise ModelError(f"{path} is for another architecture ({_first_line(error)}); make a new one: {train}") from error
+        raise ModelError(
+            f"{path} is for another architecture ({_first_line(error)}); make a new one: {train}"
+        ) from error
     model.version = version(kind, path)
     return model
 
@@ -90,7 +94,12 @@ def version(kind: type, path: Path | None = None) -> str:
     tree = ast.parse(Path(inspect.getfile(kind)).read_text())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
             body[0] = ast.Pass()
     digest = hashlib.sha256(ast.unparse(tree).encode())
     if path is not None:

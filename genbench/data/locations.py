@@ -22,7 +22,11 @@ def find(root: Path, names: tuple[str, ...], folders: tuple[str, ...]) -> list[P
 
 
 def obtain(
-    dataset: str, root: Path | None, names: tuple[str, ...], folders: tuple[str, ...], download: Callable[[Path], object]
+    dataset: str,
+    root: Path | None,
+    names: tuple[str, ...],
+    folders: tuple[str, ...],
+    download: Callable[[Path], object],
 ) -> list[Path]:
     """The files of a dataset: from `root` if one is given, else from the cache, downloading them there.
 

@@ -19,9 +19,11 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 class ConvNet(nn.Module):
-    """Four 3x3 convolutions around two poolings, a ReLU embedding and a linear softmax classifier.
+    """Four 3x3 convolutions around two poolings, a linear embedding and a linear softmax classifier.
 
-    Takes float images (n, channels, side, side) in [0, 1]; returns embeddings (n, features) and logits (n, classes).
+    Takes float images (n, channels, side, side) in [0, 1]; returns embeddings (n, features) and logits
+    (n, classes + 1). The last class is uniform noise: a network that has never seen anything but digits maps noise into
+    their midst, where k-NN precision would take it for real.
     """
 
     def __init__(self, channels: int, side: int, width: int, features: int, classes: int) -> None:
@@ -37,10 +39,10 @@ class ConvNet(nn.Module):
             nn.Dropout(0.3),
         )
         self.embed = nn.Linear(2 * width * (side // 4) ** 2, features)
-        self.classify = nn.Linear(features, classes)
+        self.classify = nn.Linear(features, classes + 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        embeddings = torch.relu(self.embed(self.trunk(x)))
+        embeddings = self.embed(self.trunk(x))
         return embeddings, self.classify(embeddings)
 
 
@@ -55,7 +57,7 @@ ARCHITECTURES = {
 
 
 class ClassifierFeatures:
-    """Embeddings float32 (n, D) and class probabilities (n, K) of grey images of any number of levels."""
+    """Embeddings float32 (n, D) and probabilities (n, K) of the real classes, for grey images of any levels."""
 
     def __init__(self, name: str, spec: SampleSpec, batch: int = 500) -> None:
         architecture = ARCHITECTURES[name]
@@ -73,7 +75,7 @@ class ClassifierFeatures:
         assert self.spec.levels is not None
         outputs = [self.network(part.float() / (self.spec.levels - 1)) for part in x.split(self.batch)]
         embeddings, logits = (torch.cat(parts).clone() for parts in zip(*outputs, strict=True))
-        return Features(embeddings, logits.softmax(1))
+        return Features(embeddings, logits[:, :-1].softmax(1))
 
 
 def digits_cnn(spec: SampleSpec) -> ClassifierFeatures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -18,25 +19,42 @@ from genbench import registry, seeding
 from genbench.contracts import Dataset
 from genbench.features.classifier import ARCHITECTURES, WEIGHTS, ConvNet
 
-RECIPES = {
-    "digits-cnn": {"dataset": "digits", "epochs": 60, "batch": 50},
-    "mnist-cnn": {"dataset": "mnist", "epochs": 8, "batch": 100},
-}
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a classifier is trained on, and for how long."""
+
+    dataset: str
+    epochs: int
+    batch: int
+
+
+RECIPES = {"digits-cnn": Recipe("digits", 60, 50), "mnist-cnn": Recipe("mnist", 8, 100)}
+
+
+NOISE_SHARE = 0.2  # uniform noise per real image in a minibatch
 
 
 def augment(images: Tensor) -> Tensor:
-    """Small random rotations, shifts and scalings per image; half of the images thresholded, for binary data."""
+    """Small random rotations, shifts and scalings, one for every five images."""
     affine = v2.RandomAffine(degrees=10, translate=(0.07, 0.07), scale=(0.9, 1.1))
-    moved = torch.cat([affine(part) for part in images.split(5)])
-    thresholded = (moved >= 0.5).to(moved.dtype)
-    return torch.where(torch.rand(len(images), 1, 1, 1) < 0.5, thresholded, moved)
+    return torch.cat([affine(part) for part in images.split(5)])
+
+
+def with_noise(images: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """The images and some of uniform noise, labelled `classes`; half of both thresholded, for binary data."""
+    noise = torch.rand(int(NOISE_SHARE * len(images)), *images.shape[1:])
+    both = torch.cat([images, noise])
+    thresholded = (both >= 0.5).to(both.dtype)
+    mixed = torch.where(torch.rand(len(both), 1, 1, 1) < 0.5, thresholded, both)
+    return mixed, torch.cat([labels, torch.full((len(noise),), classes)])
 
 
 @torch.inference_mode()
 def accuracy(network: ConvNet, images: Tensor, labels: Tensor) -> float:
     """The fraction of float images in [0, 1] whose most probable class is their label."""
     network.eval()
-    guesses = torch.cat([network(part)[1].argmax(1) for part in images.split(500)])
+    guesses = torch.cat([network(part)[1][:, :-1].argmax(1) for part in images.split(500)])
     return (guesses == labels).double().mean().item()
 
 
@@ -52,8 +70,8 @@ def train(name: str, dataset: Dataset, epochs: int, batch: int) -> ConvNet:
     for epoch in range(epochs):
         network.train()
         for rows in torch.randperm(len(images)).split(batch):
-            _, logits = network(augment(images[rows]))
-            loss = F.cross_entropy(logits, dataset.train_labels[rows], label_smoothing=0.05)
+            x, labels = with_noise(augment(images[rows]), dataset.train_labels[rows], len(dataset.classes))
+            loss = F.cross_entropy(network(x)[1], labels)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -70,12 +88,12 @@ def train(name: str, dataset: Dataset, epochs: int, batch: int) -> ConvNet:
 def main(name: str, data_root: Path | None, seed: int, out: Path) -> None:
     """Train extractor NAME and write its weights and its record."""
     recipe = RECIPES[name]
-    dataset: Dataset = registry.load(registry.find("datasets", str(recipe["dataset"])).target)(data_root)
+    dataset: Dataset = registry.load(registry.find("datasets", recipe.dataset).target)(data_root)
     assert dataset.spec.levels is not None
     assert dataset.heldout_labels is not None
     start = time.monotonic()
     with seeding.scoped(seed, name):
-        network = train(name, dataset, int(recipe["epochs"]), int(recipe["batch"]))
+        network = train(name, dataset, recipe.epochs, recipe.batch)
     heldout = dataset.heldout.float() / (dataset.spec.levels - 1)
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{name}.safetensors"
@@ -83,7 +101,7 @@ def main(name: str, data_root: Path | None, seed: int, out: Path) -> None:
     record = {
         "command": f"python -m genbench.features.training {name} --seed {seed}",
         "seed": seed,
-        **recipe,
+        **asdict(recipe),
         "data_sha256": dataset.sha256,
         "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "heldout_items": len(heldout),

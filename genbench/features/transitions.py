@@ -1,4 +1,4 @@
-"""Symbol sequences as the frequencies of their transitions."""
+"""Symbol sequences as the counts of their transitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genbench.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Transitions:
-    """For S symbols, S*S features: the fraction of a sequence's steps that go from each symbol to each."""
+    """For S symbols, S*S features: how many of a sequence's steps go from each symbol to each."""
 
     spec: SampleSpec
     name: str = "transitions"
@@ -22,7 +22,7 @@ class Transitions:
     def __call__(self, x: Tensor, /) -> Features:
         assert self.spec.levels is not None
         pairs = x[:, :-1].long() * self.spec.levels + x[:, 1:].long()
-        return Features(F.one_hot(pairs, self.spec.levels**2).float().mean(1))
+        return Features(F.one_hot(pairs, self.spec.levels**2).float().sum(1))
 
 
 def transitions(spec: SampleSpec) -> Transitions:

@@ -1,7 +1,7 @@
 """Annealed importance sampling of a log partition function.
 
-References: R. Neal, "Annealed Importance Sampling" (2001); R. Salakhutdinov and I. Murray, "On the Quantitative Analysis
-of Deep Belief Networks" (2008).
+References: R. Neal, "Annealed Importance Sampling" (2001); R. Salakhutdinov and I. Murray, "On the Quantitative
+Analysis of Deep Belief Networks" (2008).
 """
 
 from __future__ import annotations

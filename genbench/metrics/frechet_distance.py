@@ -1,14 +1,14 @@
 """The Fréchet distance between Gaussians fitted to features: FID, when the features are an Inception network's.
 
-References: M. Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium" (2017);
-D. Dowson and B. Landau, "The Fréchet Distance between Multivariate Normal Distributions" (1982).
+References: M. Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium"
+(2017); D. Dowson and B. Landau, "The Fréchet Distance between Multivariate Normal Distributions" (1982).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -73,7 +73,7 @@ class FrechetDistance:
 
     name = "fid"
     columns = (Column("fid", "FID", "lower", digits=2),)
-    reads: Literal["samples"] = "samples"
+    reads: ClassVar[Literal["samples"]] = "samples"
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:

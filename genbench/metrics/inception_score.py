@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from genbench.linalg import Array, as_float64
 
 @dataclass(frozen=True, slots=True)
 class InceptionScoreResult:
-    """`mean` over the splits (with the standard error of its draw of samples), their population `std`, and `unsplit`."""
+    """`mean` over the splits with its standard error, their population `std`, and the `unsplit` value."""
 
     mean: Estimate
     std: float
@@ -45,9 +45,7 @@ def inception_score(probs: Array, splits: int = 10) -> InceptionScoreResult:
     mean, std = float(scores.mean()), float(scores.std(correction=0))
     if relative_error is None:
         return InceptionScoreResult(Estimate(mean), std, Estimate(whole))
-    return InceptionScoreResult(
-        Estimate(mean, mean * relative_error), std, Estimate(whole, whole * relative_error)
-    )
+    return InceptionScoreResult(Estimate(mean, mean * relative_error), std, Estimate(whole, whole * relative_error))
 
 
 def _divergences(p: Tensor) -> Tensor:
@@ -66,7 +64,7 @@ class InceptionScore:
     splits: int = 10
     name = "is"
     columns = (Column("is", "IS", "higher", digits=2),)
-    reads: Literal["samples"] = "samples"
+    reads: ClassVar[Literal["samples"]] = "samples"
 
     @property
     def min_samples(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -80,7 +80,7 @@ class PrecisionRecall:
     k: int = 3
     name = "precision-recall"
     columns = (Column("precision", "precision", "higher"), Column("recall", "recall", "higher"))
-    reads: Literal["samples"] = "samples"
+    reads: ClassVar[Literal["samples"]] = "samples"
 
     @property
     def min_samples(self) -> int:

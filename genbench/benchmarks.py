@@ -1,0 +1,205 @@
+"""A benchmark: a dataset, a feature extractor, metrics and the protocol that they are computed by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genbench import cache, registry
+from genbench.contracts import Column, Dataset, Effort, FeatureExtractor, Features, Metric
+from genbench.errors import DataError, InputError, RegistryError
+from genbench.results import SCHEMA, fingerprint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONVENTIONS = 1  # raised whenever a metric's definition changes, so that old and new numbers never meet
+
+IMAGE_METRICS = ("fid", "is", "precision-recall", "likelihood")
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What is compared and how. The first metric's first column ranks the board."""
+
+    name: str
+    dataset: str
+    features: str
+    metrics: tuple[str, ...]
+    n: int
+    summary: str = ""
+    effort: Effort = field(default_factory=Effort)
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark("digits", "digits", "digits-cnn", IMAGE_METRICS, 1000, "8x8 grey digits, bundled; the default"),
+        Benchmark("digits-binary", "digits-binary", "digits-cnn", IMAGE_METRICS, 1000, "8x8 binary digits, bundled"),
+        Benchmark(
+            "weather",
+            "weather",
+            "transitions",
+            ("likelihood", "gap", "fid", "precision-recall"),
+            1000,
+            "30 days of weather, bundled; the truth is known",
+        ),
+        Benchmark("mnist", "mnist", "mnist-cnn", IMAGE_METRICS, 10_000, "28x28 grey digits, downloaded"),
+        Benchmark(
+            "mnist-binary", "mnist-binary", "mnist-cnn", IMAGE_METRICS, 10_000, "28x28 binary digits, downloaded"
+        ),
+        Benchmark(
+            "fashion-mnist",
+            "fashion-mnist",
+            "identity",
+            ("fid", "precision-recall", "likelihood"),
+            10_000,
+            "28x28 grey clothes, downloaded",
+        ),
+        Benchmark(
+            "cifar10",
+            "cifar10",
+            "identity",
+            ("fid", "precision-recall", "likelihood"),
+            10_000,
+            "3x32x32 colour photographs, downloaded",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A benchmark with its data, extractor and metrics at hand, and the number of samples to draw."""
+
+    benchmark: Benchmark
+    dataset: Dataset
+    extractor: FeatureExtractor
+    metrics: tuple[Metric, ...]
+    n: int
+
+    @cached_property
+    def reference(self) -> Features:
+        """The features of the held-out split, from the cache where they are there."""
+
+        def extract() -> dict[str, Tensor]:
+            found = self.extractor(self.dataset.heldout)
+            rest = {} if found.probabilities is None else {"probabilities": found.probabilities}
+            return {"embeddings": found.embeddings, **rest}
+
+        key = {"features of": "heldout", "data": self.dataset.sha256, "extractor": self.extractor.fingerprint}
+        found = cache.tensors(key, extract)
+        return Features(found["embeddings"], found.get("probabilities"))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return tuple(column for metric in self.metrics for column in metric.columns)
+
+    def protocol(self, metric: Metric) -> dict[str, object]:
+        """Everything but the model that can change a metric's numbers."""
+        from genbench.generators import CHUNK
+
+        common: dict[str, object] = {
+            "schema": SCHEMA,
+            "conventions": CONVENTIONS,
+            "metric": metric.name,
+            "parameters": _parameters(metric),
+            "data": self.dataset.sha256,
+            "reference": len(self.dataset.heldout),
+        }
+        if metric.reads == "samples":
+            return common | {"features": self.extractor.fingerprint, "n": self.n, "chunk": CHUNK}
+        return common | {"effort": dataclasses.asdict(self.benchmark.effort)}
+
+    def fingerprint(self, metric: Metric) -> str:
+        return fingerprint(self.protocol(metric))
+
+    def items(self, metric: Metric) -> int:
+        """How many items a metric's numbers are means over: samples drawn, or held-out items."""
+        return self.n if metric.reads == "samples" else len(self.dataset.heldout)
+
+    def warnings(self) -> list[str]:
+        """What a user should know before reading the numbers."""
+        dim = self.reference.embeddings.shape[1]
+        fewest = min(self.n, len(self.dataset.heldout))
+        if any(metric.name == "fid" for metric in self.metrics) and fewest <= dim:
+            return [f"FID needs more samples than the {dim} feature dimensions; with {fewest} it is biased upwards"]
+        return []
+
+
+def _parameters(metric: object) -> object:
+    if dataclasses.is_dataclass(metric) and not isinstance(metric, type):
+        return dataclasses.asdict(metric)
+    return repr(metric)
+
+
+def find(name: str) -> Benchmark:
+    """The benchmark of that name, or one made for the folder or .npz at that path. Raises RegistryError."""
+    if name in BENCHMARKS:
+        return BENCHMARKS[name]
+    path = Path(name)
+    if path.exists():
+        stem = path.resolve().name.removesuffix(".npz")
+        if stem in BENCHMARKS:
+            raise RegistryError(
+                f"{name} would be called {stem!r} like the bundled benchmark; rename the folder or file"
+            )
+        return Benchmark(stem, str(path), "identity", ("fid", "precision-recall", "likelihood"), 1000)
+    if "/" in name or name.endswith(".npz"):
+        raise DataError(f"{name} does not exist; give a folder of images, an .npz, or the name of a benchmark")
+    raise RegistryError(registry.unknown("benchmarks", name, BENCHMARKS))
+
+
+def load_dataset(benchmark: Benchmark, data_root: Path | None = None) -> Dataset:
+    """The data of a benchmark. Raises DataError where it can neither be found nor downloaded."""
+    if benchmark.name in BENCHMARKS:
+        return registry.load(registry.find("datasets", benchmark.dataset).target)(data_root)  # type: ignore[no-any-return]
+    from genbench.data.files import load as load_files
+
+    return load_files(Path(benchmark.dataset))
+
+
+def load(
+    name: str,
+    *,
+    metrics: Sequence[str] | None = None,
+    n: int | None = None,
+    data_root: Path | None = None,
+    features: str | None = None,
+) -> Task:
+    """A benchmark ready to run; `metrics`, `n` and `features` replace its own.
+
+    Raises RegistryError for unknown names, DataError where the data cannot be had, InputError where n is too small.
+    """
+    benchmark = find(name)
+    if features is not None:
+        benchmark = dataclasses.replace(benchmark, features=features)
+    chosen = tuple(_metric(metric) for metric in dict.fromkeys(metrics or benchmark.metrics))
+    count = benchmark.n if n is None else n
+    for metric in chosen:
+        needed = metric.min_samples if metric.reads == "samples" else 1
+        if count < needed:
+            raise InputError(f"{metric.name} needs at least {needed} samples, n is {count}; raise -n")
+    dataset = load_dataset(benchmark, data_root)
+    for metric in chosen:
+        if metric.reads == "samples" and len(dataset.heldout) < metric.min_samples:
+            raise InputError(
+                f"{metric.name} needs at least {metric.min_samples} held-out items, {name} has {len(dataset.heldout)}"
+            )
+    extractor: FeatureExtractor = registry.load(registry.find("features", benchmark.features).target)(dataset.spec)
+    return Task(benchmark, dataset, extractor, chosen, count)
+
+
+def _metric(name: str) -> Metric:
+    """A metric by its own name, or by that of one of its columns."""
+    cards = registry.cards("metrics")
+    if name not in cards:
+        for card in cards.values():
+            metric: Any = registry.load(card.target)()
+            if any(column.name == name for column in metric.columns):
+                return metric  # type: ignore[no-any-return]
+    return registry.load(registry.find("metrics", name).target)()  # type: ignore[no-any-return]

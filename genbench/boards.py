@@ -1,0 +1,250 @@
+"""Results as ranked tables: only rows of equal protocol meet in a column, and the board names those it leaves out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from genbench import registry, results
+from genbench.contracts import Column
+from genbench.errors import RegistryError, ResultsError
+from genbench.results import Result
+
+MARKS: Mapping[str, str] = {"lower_bound": "<= ", "estimate": "~ "}
+ARROWS: Mapping[str, str] = {"lower": "↓", "higher": "↑"}
+
+
+@cache
+def known_columns() -> Mapping[str, Column]:
+    """Every column of every registered metric, by name."""
+    metrics = (registry.load(card.target)() for card in registry.cards("metrics").values())
+    return {column.name: column for metric in metrics for column in metric.columns}
+
+
+def describe(name: str) -> Column:
+    """The column of that name; one whose metric is not installed is shown plainly."""
+    return known_columns().get(name) or Column(name, name, "higher")
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """One benchmark's current rows: `cells` by (model, seed) and column, and a sentence per group of rows left out."""
+
+    benchmark: str
+    columns: tuple[Column, ...]
+    cells: Mapping[tuple[str, int], Mapping[str, Result]]
+    left_out: tuple[str, ...] = ()
+    sorted_by: str = ""
+
+    @classmethod
+    def of(cls, rows: Iterable[Result], protocols: Collection[str] | None = None, sort: str | None = None) -> Board:
+        """The board of one benchmark's rows.
+
+        In each column only rows of one protocol stand: that of `protocols`, else the one that most models share, the
+        newest where that is undecided. Models are ranked by `sort`, else by the first column.
+        """
+        newest = results.newest(rows)
+        names = list(dict.fromkeys(row.column for row in newest))
+        chosen = {name: _protocol([row for row in newest if row.column == name], protocols) for name in names}
+        cells: dict[tuple[str, int], dict[str, Result]] = {}
+        outside: list[Result] = []
+        for row in newest:
+            if row.protocol == chosen[row.column]:
+                cells.setdefault((row.model, row.seed), {})[row.column] = row
+            else:
+                outside.append(row)
+        columns = tuple(describe(name) for name in names if chosen[name] is not None)
+        left_out = [row for row in outside if row.column not in cells.get((row.model, row.seed), {})]
+        board = cls(newest[0].benchmark if newest else "", columns, cells, _sentences(left_out))
+        return board.sorted(sort or (columns[0].name if columns else ""))
+
+    def sorted(self, column: str) -> Board:
+        """The same board ranked by a column, in the direction that is better. Raises RegistryError for no such one."""
+        names = [c.name for c in self.columns]
+        if column and column not in names:
+            raise RegistryError(registry.unknown("columns", column, names))
+        sign = -1 if column and describe(column).better == "higher" else 1
+
+        def rank(key: tuple[str, int]) -> tuple[bool, float, tuple[str, int]]:
+            row = self.cells[key].get(column)
+            value = None if row is None else row.value
+            return value is None, 0.0 if value is None else sign * value, key
+
+        cells = {key: self.cells[key] for key in sorted(self.cells, key=rank)}
+        return Board(self.benchmark, self.columns, cells, self.left_out, column)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Numbers to compute with, best first: `model`, `seed`, each column and its ``_stderr``, and the `kind`."""
+        records = []
+        for (model, seed), cells in self.cells.items():
+            record: dict[str, Any] = {"model": model, "seed": seed}
+            for column in self.columns:
+                row = cells.get(column.name)
+                record[column.name] = None if row is None else row.value
+                record[f"{column.name}_stderr"] = None if row is None else row.stderr
+            record["kind"] = next((row.kind for row in cells.values() if row.kind), "")
+            records.append(record)
+        numbers = [name for c in self.columns for name in (c.name, f"{c.name}_stderr")]
+        frame = pd.DataFrame(records, columns=["model", "seed", *numbers, "kind"])
+        frame[numbers] = frame[numbers].astype("float64")
+        frame.index = pd.RangeIndex(1, len(frame) + 1, name="rank")
+        return frame
+
+    def formatted(self) -> tuple[list[str], list[list[str]]]:
+        """Headings with arrows, and rows of text: rank, model, (seed,) one cell per column, and the kind."""
+        seeds = len({seed for _, seed in self.cells}) > 1
+        likelihoods = any(row.kind for cells in self.cells.values() for row in cells.values())
+        heads = ["#", "model", *(["seed"] if seeds else [])]
+        heads += [f"{c.title} {ARROWS[c.better]}" + (f" ({c.unit})" if c.unit else "") for c in self.columns]
+        heads += ["likelihood"] if likelihoods else []
+        lines = []
+        for number, ((model, seed), cells) in enumerate(self.cells.items(), 1):
+            ranked = self.sorted_by in cells and cells[self.sorted_by].value is not None
+            line = [str(number) if ranked else "", model, *([str(seed)] if seeds else [])]
+            line += [cell_text(column, cells.get(column.name)) for column in self.columns]
+            kind = next((row.kind for row in cells.values() if row.kind), "")
+            lines.append(line + ([kind.replace("lower_bound", "bound")] if likelihoods else []))
+        return heads, lines
+
+    @property
+    def notes(self) -> list[str]:
+        """What the table cannot show: why numbers are missing, remarks on others, rows of other protocols."""
+        reasons: dict[str, list[str]] = {}
+        for (model, _), cells in self.cells.items():
+            for row in cells.values():
+                if row.status == "failed":
+                    reasons.setdefault(f"{model} failed: {row.detail}", []).append(row.column)
+                elif row.status == "ok" and "biased" in row.detail:
+                    reasons.setdefault(f"{model}: {row.detail}", []).append(row.column)
+        notes = [f"{reason} ({', '.join(dict.fromkeys(names))})" for reason, names in reasons.items()]
+        return notes + list(self.left_out)
+
+    def to_markdown(self) -> str:
+        """A table for a README, with the notes below it."""
+        heads, lines = self.formatted()
+        lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+        widths = [max(len(row[i]) for row in [heads, *lines]) for i in range(len(heads))]
+        right = [i not in (1, len(heads) - 1) or head == "#" for i, head in enumerate(heads)]
+
+        def row(cells: Sequence[str]) -> str:
+            padded = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True)]
+            return "| " + " | ".join(padded) + " |"
+
+        rule = "|" + "|".join("-" * (w + 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)) + "|"
+        text = "\n".join([row(heads), rule, *map(row, lines)]) + "\n"
+        return text + "".join(f"\n{note}\n" for note in self.notes)
+
+    def to_text(self) -> str:
+        """The table as aligned plain text."""
+        import io
+
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=200)
+        console.print(self.to_rich())
+        for note in self.notes:
+            console.print(note, markup=False, highlight=False)
+        return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+    def to_rich(self) -> Any:
+        """The table for a terminal."""
+        from rich.box import SIMPLE_HEAD
+        from rich.table import Table
+
+        heads, lines = self.formatted()
+        table = Table(title=self.benchmark, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for head in heads:
+            table.add_column(head, justify="left" if head in ("model", "likelihood") else "right", no_wrap=True)
+        for line in lines:
+            table.add_row(*line)
+        return table
+
+    def to_html(self) -> str:
+        """The table as a fragment of HTML, notes as paragraphs."""
+        import html
+
+        heads, lines = self.formatted()
+        table = pd.DataFrame(lines, columns=heads).to_html(index=False, border=0)
+        return str(table) + "".join(f"\n<p>{html.escape(note)}</p>" for note in self.notes) + "\n"
+
+    def save(self, folder: Path) -> None:
+        """Write ``leaderboard.csv`` and ``leaderboard.md``, each exchanged atomically."""
+        write_text(folder / "leaderboard.csv", self.table.to_csv())
+        write_text(folder / "leaderboard.md", self.to_markdown())
+
+
+def cell_text(column: Column, row: Result | None) -> str:
+    """``<= 12.34 ± 0.56``; a dash where a model does not define the number, the word where it failed."""
+    if row is None:
+        return ""
+    if row.value is None:
+        return "failed" if row.status == "failed" else "—"
+    error = "" if row.stderr is None else f" ± {row.stderr:.{column.digits}f}"
+    return f"{MARKS.get(row.kind, '')}{row.value:.{column.digits}f}{error}"
+
+
+def _protocol(rows: Sequence[Result], allowed: Collection[str] | None) -> str | None:
+    """The protocol of a column: the allowed one, or the one of most models, the newest among equals."""
+    if allowed is not None:
+        return next((row.protocol for row in rows if row.protocol in allowed), None)
+    votes = Counter(row.protocol for row in rows)
+    newest_first = [row.protocol for row in reversed(rows)]
+    return max(votes, key=lambda protocol: (votes[protocol], -newest_first.index(protocol)))
+
+
+def _sentences(rows: Iterable[Result]) -> tuple[str, ...]:
+    groups: dict[tuple[str, int, str, int], list[str]] = {}
+    for row in rows:
+        groups.setdefault((row.model, row.seed, row.protocol, row.n), []).append(row.column)
+    return tuple(
+        f"left out, another protocol ({protocol}, n = {n}): {model}, seed {seed}: {', '.join(names)}"
+        for (model, seed, protocol, n), names in groups.items()
+    )
+
+
+def read(folder: Path | str, benchmark: str | None = None) -> list[Result]:
+    """The rows of a results folder (or of its ``results.jsonl``). Raises ResultsError where there are none."""
+    path = Path(folder)
+    path = path / "results.jsonl" if path.suffix != ".jsonl" else path
+    rows = [row for row in results.read(path) if benchmark is None or row.benchmark == benchmark]
+    if not rows:
+        raise ResultsError(f"{path} holds no results; make some with: genbench run --out {path.parent}")
+    return rows
+
+
+def boards(folders: Iterable[Path | str], sort: str | None = None) -> list[Board]:
+    """One board per benchmark over the rows of all folders together."""
+    rows = [row for folder in folders for row in read(folder)]
+    names = dict.fromkeys(row.benchmark for row in rows)
+    return [Board.of([row for row in rows if row.benchmark == name], sort=sort) for name in names]
+
+
+def leaderboard(folder: Path | str, sort: str | None = None) -> pd.DataFrame:
+    """The ranked table of a results folder, best first: `model`, `seed`, each column and its ``_stderr``, `kind`.
+
+    Rows of another protocol than most are left out. Raises ResultsError for a folder without results, and for one that
+    holds several benchmarks.
+    """
+    found = boards([folder], sort)
+    if len(found) > 1:
+        raise ResultsError(f"{folder} holds several benchmarks: {', '.join(board.benchmark for board in found)}")
+    return found[0].table
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file atomically. Raises ResultsError where that is impossible."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text)
+        os.replace(part, path)
+    except OSError as error:
+        raise ResultsError(f"cannot write {path}: {error.strerror}; choose another folder with --out") from error

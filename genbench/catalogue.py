@@ -1,0 +1,43 @@
+"""What comes with genbench: cards of its datasets, feature extractors and metrics, importing nothing heavy.
+
+They are found through entry points, as everybody's are; a bundled part is added by writing its file and its line here.
+"""
+
+from __future__ import annotations
+
+from genbench.registry import Card
+
+
+def datasets() -> list[Card]:
+    """Targets take the folder to read from (None: the cache, downloading what is missing) and return a Dataset."""
+    return [
+        Card("digits", "genbench.data.digits:digits", "8x8 handwritten digits, 17 levels, bundled with scikit-learn"),
+        Card("digits-binary", "genbench.data.digits:digits_binary", "the digits thresholded at 8, 2 levels"),
+        Card("weather", "genbench.data.weather:weather", "30 days of sun, rain and fog from a known Markov chain"),
+        Card("mnist", "genbench.data.mnist:mnist", "28x28 handwritten digits, 256 levels"),
+        Card("mnist-binary", "genbench.data.mnist:mnist_binary", "the fixed binarization of MNIST, 2 levels"),
+        Card("fashion-mnist", "genbench.data.mnist:fashion_mnist", "28x28 pictures of clothes, 256 levels"),
+        Card("cifar10", "genbench.data.cifar:cifar10", "3x32x32 colour photographs of ten classes, 256 levels"),
+    ]
+
+
+def features() -> list[Card]:
+    """Targets take a SampleSpec and return a FeatureExtractor, or raise InputError where it does not fit."""
+    return [
+        Card("identity", "genbench.features.identity:identity", "flattened values scaled to [0, 1]"),
+        Card("transitions", "genbench.features.transitions:transitions", "how many times each symbol follows each"),
+        Card("digits-cnn", "genbench.features.classifier:digits_cnn", "a classifier of the 8x8 digits, 64 features"),
+        Card("mnist-cnn", "genbench.features.classifier:mnist_cnn", "a classifier of MNIST, 128 features"),
+    ]
+
+
+def metrics() -> list[Card]:
+    """Targets take nothing and return a Metric."""
+    return [
+        Card("fid", "genbench.metrics.frechet_distance:FrechetDistance", "Fréchet distance of the features"),
+        Card("is", "genbench.metrics.inception_score:InceptionScore", "Inception Score of the class probabilities"),
+        Card("precision-recall", "genbench.metrics.precision_recall:PrecisionRecall", "k-NN precision and recall"),
+        Card("likelihood", "genbench.metrics.log_likelihood:LogLikelihood", "held-out nats and bits per dimension"),
+        Card("gap", "genbench.metrics.log_likelihood:GapToTruth", "nats lost against the true distribution"),
+        Card("accuracy", "genbench.metrics.accuracy:Accuracy", "held-out accuracy of a generative classifier"),
+    ]

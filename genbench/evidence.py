@@ -1,0 +1,97 @@
+"""What the metrics read of one model: samples, features and log-probabilities, each computed once, on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from genbench import generators, seeding
+from genbench.benchmarks import Task
+from genbench.contracts import Dataset, Features, Generator, HasClassJoint, HasLogProb
+from genbench.errors import ModelError, Unsupported
+
+T = TypeVar("T")
+
+
+class Collected:
+    """The evidence of one generator on one task. A part that failed once fails again with the same error."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        task: Task,
+        seed: int,
+        tell: Callable[[str, int, int], None] | None = None,
+        psi: float | None = None,
+    ) -> None:
+        self.generator, self.task, self.seed, self.psi = generator, task, seed, psi
+        self.tell = tell or (lambda stage, done, total: None)
+        self._parts: dict[str, Any] = {}
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.task.dataset
+
+    @property
+    def samples(self) -> Tensor:
+        """(n, *shape) as the protocol draws them; truncated where psi is given."""
+        return self._once("samples", self._draw)
+
+    @property
+    def real(self) -> Features:
+        return self.task.reference
+
+    @property
+    def fake(self) -> Features:
+        return self._once("features", lambda: self.task.extractor(self.samples))
+
+    @property
+    def log_prob(self) -> Tensor:
+        """float64 (items,) of the held-out split, in nats."""
+        if not isinstance(self.generator, HasLogProb):
+            raise Unsupported("the model defines no log_prob")
+        model = self.generator
+        self.tell("log-likelihood", 0, len(self.dataset.heldout))
+        return self._once("log_prob", lambda: generators.log_probs(model, self.dataset.heldout, self.seed))
+
+    @property
+    def class_log_joint(self) -> Tensor:
+        """float64 (items, classes) of the held-out split, in nats."""
+        if not isinstance(self.generator, HasClassJoint):
+            raise Unsupported("the model defines no class_log_joint")
+        return self._once("class_log_joint", self._joint)
+
+    def _draw(self) -> Tensor:
+        method, options, what = self.generator.sample, {}, "sample"
+        if self.psi is not None:
+            method, options, what = self.generator.sample_truncated, {"psi": self.psi}, "sample_truncated"  # type: ignore[attr-defined]
+        self.tell("sampling", 0, self.task.n)
+
+        def tell(done: int) -> None:
+            self.tell("sampling", done, self.task.n)
+
+        return generators.draw(method, self.dataset.spec, self.task.n, self.seed, what, tell, **options)
+
+    def _joint(self) -> Tensor:
+        model = self.generator
+        assert isinstance(model, HasClassJoint)
+        with seeding.scoped(self.seed, "class_log_joint"), torch.no_grad():
+            joint = generators.shielded("class_log_joint", model.class_log_joint, self.dataset.heldout)
+        expected = (len(self.dataset.heldout), len(self.dataset.classes))
+        if not isinstance(joint, Tensor) or tuple(joint.shape) != expected or joint.isnan().any():
+            raise ModelError(f"class_log_joint must return a tensor of shape {expected} without NaN")
+        return joint.cpu().double()
+
+    def _once(self, part: str, compute: Callable[[], T]) -> T:
+        if part not in self._parts:
+            try:
+                self._parts[part] = compute()
+            except Exception as error:
+                self._parts[part] = error
+        found = self._parts[part]
+        if isinstance(found, Exception):
+            raise found
+        return found  # type: ignore[no-any-return]

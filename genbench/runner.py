@@ -1,0 +1,213 @@
+"""From a task and models to result rows: what is missing is computed, what is there is kept, failures stay apart."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+import genbench
+from genbench import generators, pictures, results
+from genbench.benchmarks import Task
+from genbench.contracts import Generator, Metric, Score, Setting
+from genbench.errors import GenbenchError, ModelError, Unsupported
+from genbench.evidence import Collected
+from genbench.registry import ModelCard
+from genbench.results import SCHEMA, Result, Status
+
+
+class Progress(Protocol):
+    """Who hears of a run's progress."""
+
+    def start(self, models: Sequence[str]) -> None: ...
+
+    def stage(self, model: str, stage: str, done: int, total: int) -> None: ...
+
+    def finish(self, model: str, note: str, failed: bool) -> None: ...
+
+
+@dataclass(slots=True)
+class Silent:
+    """Progress that nobody hears."""
+
+    def start(self, models: Sequence[str]) -> None: ...
+
+    def stage(self, model: str, stage: str, done: int, total: int) -> None: ...
+
+    def finish(self, model: str, note: str, failed: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run goes: the seed, the device, the folder for results (None: keep them in memory), and whether to redo."""
+
+    seed: int = 0
+    device: str = "cpu"
+    out: Path | None = None
+    fresh: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Every current row of the models that a run was about, and which of them it computed."""
+
+    rows: list[Result] = field(default_factory=list)
+    computed: list[str] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[Result]:
+        return [row for row in self.rows if row.status == "failed"]
+
+
+def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Progress | None = None) -> Outcome:
+    """Evaluate models one after the other. A model that fails gets rows that say why, and the others go on.
+
+    With a folder, rows are appended to its ``results.jsonl`` as soon as a model is done, pictures of samples go beside
+    it, and rows that are there already with equal protocol and model are not computed again. Raises ResultsError where
+    the folder cannot be written.
+    """
+    progress = progress or Silent()
+    cards = list(models)
+    path = None if options.out is None else options.out / "results.jsonl"
+    if path is not None:
+        results.append(path, [])
+    known = {} if path is None else {row.key: row for row in results.read(path)}
+    outcome = Outcome()
+    progress.start([card.name for card in cards])
+    for card in cards:
+        kept, fresh = _evaluate(card, task, options, known, progress)
+        if path is not None and fresh:
+            results.append(path, fresh)
+        outcome.rows += kept + fresh
+        if fresh:
+            outcome.computed.append(card.name)
+        failed = next((row for row in fresh if row.status == "failed"), None)
+        note = failed.detail if failed else f"{fresh[0].seconds:.1f} s" if fresh else "up to date"
+        progress.finish(card.name, note, failed is not None)
+    if path is not None:
+        results.compact(path)
+    return outcome
+
+
+def _evaluate(
+    card: ModelCard, task: Task, options: Options, known: dict[results.Key, Result], progress: Progress
+) -> tuple[list[Result], list[Result]]:
+    """The rows of one model: those kept from before, and those computed now."""
+    start = time.monotonic()
+    progress.stage(card.name, "loading", 0, 1)
+    setting = Setting(card.name, task.benchmark.name, task.dataset, options.device, effort=task.benchmark.effort)
+    try:
+        generator = generators.build(card, setting)
+        version = generators.version(generator)
+    except GenbenchError as error:
+        rows = _Rows(card.name, task, options, "", start)
+        return [], [row for metric in task.metrics for row in rows.without(metric, "failed", str(error))]
+    picture = None if options.out is None else options.out / "samples" / f"{pictures.file_name(card.name)}.png"
+    kept: list[Result] = []
+    missing = []
+    for metric in task.metrics:
+        before = [] if options.fresh else _current(card.name, task, metric, options.seed, version, known)
+        kept += before
+        if not before:
+            missing.append(metric)
+    evidence = Collected(generator, task, options.seed, lambda *stage: progress.stage(card.name, *stage))
+    rows = _Rows(card.name, task, options, version, start)
+    fresh = [row for metric in missing for row in _measure(metric, evidence, rows)]
+    if picture is not None and (not picture.exists() or any(m.reads == "samples" for m in missing)):
+        _draw_picture(evidence, picture)
+    return kept, fresh
+
+
+def _current(
+    model: str, task: Task, metric: Metric, seed: int, version: str, known: dict[results.Key, Result]
+) -> list[Result]:
+    """A metric's rows from before, if all of them are there, sound, and of this very model and protocol."""
+    keys = [(model, task.benchmark.name, c.name, seed, task.fingerprint(metric)) for c in metric.columns]
+    rows = [known[key] for key in keys if key in known]
+    sound = len(rows) == len(keys) and all(r.status != "failed" and r.model_version == version for r in rows)
+    return rows if sound else []
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Makes the rows of one model."""
+
+    model: str
+    task: Task
+    options: Options
+    version: str
+    start: float
+
+    def with_scores(self, metric: Metric, scores: dict[str, Score]) -> Iterator[Result]:
+        for column in metric.columns:
+            score = scores[column.name]
+            yield self._row(metric, column.name, "ok", score)
+
+    def without(self, metric: Metric, status: Status, reason: str) -> Iterator[Result]:
+        for column in metric.columns:
+            yield self._row(metric, column.name, status, None, reason)
+
+    def _row(self, metric: Metric, column: str, status: Status, score: Score | None, reason: str = "") -> Result:
+        return Result(
+            schema=SCHEMA,
+            model=self.model,
+            benchmark=self.task.benchmark.name,
+            column=column,
+            value=None if score is None else float(score.value),
+            stderr=None if score is None or score.stderr is None else float(score.stderr),
+            status=status,
+            detail=reason if score is None else score.detail,
+            kind="" if score is None else score.kind or "",
+            n=self.task.items(metric),
+            seed=self.options.seed,
+            protocol=self.task.fingerprint(metric),
+            seconds=round(time.monotonic() - self.start, 2),
+            versions=f"{software()} model={self.version}".strip(),
+        )
+
+
+def _measure(metric: Metric, evidence: Collected, rows: _Rows) -> list[Result]:
+    evidence.tell(metric.name, 0, 1)
+    try:
+        scores = dict(metric.compute(evidence))
+        return list(rows.with_scores(metric, scores))
+    except Unsupported as reason:
+        return list(rows.without(metric, "unsupported", str(reason)))
+    except GenbenchError as error:
+        return list(rows.without(metric, "failed", str(error)))
+    except Exception as error:  # a third party's metric must not end the run either
+        return list(rows.without(metric, "failed", f"{metric.name} raised {type(error).__name__}: {error}"))
+
+
+def _draw_picture(evidence: Collected, path: Path) -> None:
+    """The first samples as a PNG; a model that cannot sample has rows that say so and no picture."""
+    try:
+        samples = evidence.samples
+    except GenbenchError:
+        return
+    pictures.save_grid(samples[: pictures.GRID_ITEMS], evidence.dataset.spec, path)
+
+
+def software() -> str:
+    """The versions behind a number, as ``name=version`` words."""
+    return (
+        f"genbench={genbench.__version__} torch={torch.__version__} numpy={np.__version__} "
+        f"python={platform.python_version()}"
+    )
+
+
+def evaluate_generator(generator: Generator, task: Task, seed: int, name: str) -> tuple[list[Result], Collected]:
+    """The rows and the evidence of a generator that is at hand already."""
+    faults = generators.shape_faults(generator, task.dataset.spec)
+    if faults:
+        raise ModelError(f"{name}: {faults[0]}")
+    start = time.monotonic()
+    evidence = Collected(generator, task, seed)
+    rows = _Rows(name, task, Options(seed=seed), generators.version(generator), start)
+    return [row for metric in task.metrics for row in _measure(metric, evidence, rows)], evidence

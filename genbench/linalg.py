@@ -1,7 +1,7 @@
 """Roots of positive semi-definite matrices, in float64, on any device.
 
-Everything goes through symmetric eigendecompositions: results are real, a matrix against itself gives its trace
-exactly, and rank-deficient input needs no special case.
+Everything goes through symmetric eigendecompositions: results are real, and rank-deficient input needs no special
+case.
 """
 
 from __future__ import annotations
@@ -64,16 +64,18 @@ def sqrtm(a: Array) -> Tensor:
 def trace_sqrt_product(a: Array, b: Array) -> float:
     """tr (a^1/2 b a^1/2)^1/2 for PSD matrices (D, D): always real and at least 0; tr a when b is a.
 
-    The symmetric product has the eigenvalues of a b, so this is the trace that the Fréchet distance needs (D. Dowson
-    and B. Landau, 1982). Raises InputError as `sqrtm` does, and for matrices of different sizes.
+    This is the trace that the Fréchet distance needs (D. Dowson and B. Landau, 1982). With a = L L' and b = M M' it is
+    the sum of the singular values of L'M, which squares nothing and so keeps full precision for singular matrices.
+    Raises InputError as `sqrtm` does, and for matrices of different sizes.
     """
     first, second = _psd("a", a), _psd("b", b)
     if first.shape != second.shape:
         raise InputError(f"a and b must have one size, they have {tuple(first.shape)} and {tuple(second.shape)}")
-    root = sqrtm(first)
-    _eigh("b", second)
-    product = root @ second @ root
-    return float(torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0).sqrt().sum())
+    factors = []
+    for name, matrix in (("a", first), ("b", second)):
+        values, vectors = _eigh(name, matrix)
+        factors.append(vectors[:, values > 0] * values[values > 0].sqrt())
+    return float(torch.linalg.svdvals(factors[0].T @ factors[1]).sum())
 
 
 def transport_map(source: Tensor, target: Tensor) -> Tensor:

@@ -90,21 +90,38 @@ def save(model: Model, setting: Setting, record: Mapping[str, object]) -> Path:
 
 
 def version(kind: type, path: Path | None = None) -> str:
-    """A short hash of a model's code (comments and docstrings aside) and of its weights."""
-    tree = ast.parse(Path(inspect.getfile(kind)).read_text())
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            body[0] = ast.Pass()
-    digest = hashlib.sha256(ast.unparse(tree).encode())
+    """A short hash of a model's weights and of its code in the zoo; comments and docstrings do not count."""
+    digest = hashlib.sha256()
+    for file in sorted(_sources(Path(inspect.getfile(kind)), set())):
+        for node in ast.walk(_code(file)):
+            plain = [(name, value) for name, value in ast.iter_fields(node) if isinstance(value, str | int | float)]
+            digest.update(repr((type(node).__name__, plain)).encode())
     if path is not None:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _code(file: Path) -> ast.Module:
+    """The syntax tree of a file without its docstrings."""
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        match getattr(node, "body", None):
+            case [ast.Expr(value=ast.Constant()), *_] as body:
+                body[0] = ast.Pass()
+    return tree
+
+
+def _sources(file: Path, found: set[Path]) -> set[Path]:
+    """A file of the zoo and all that it imports from the zoo."""
+    found.add(file)
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "zoo":
+            names = [node.module] if node.module != "zoo" else [f"zoo.{alias.name}" for alias in node.names]
+            for name in names:
+                other = SHIPPED.parent.joinpath(*name.split(".")[1:]).with_suffix(".py")
+                if other not in found:
+                    _sources(other, found)
+    return found
 
 
 def _first_line(error: Exception) -> str:

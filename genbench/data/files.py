@@ -94,7 +94,7 @@ def _size(array: np.ndarray) -> str:
 
 def _npz(path: Path) -> Tensor:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             if "arr_0" not in arrays:
                 raise DataError(f"{path} has no array named arr_0 (it has {', '.join(arrays) or 'none'})")
             array = arrays["arr_0"]

@@ -18,5 +18,6 @@ def every_state(size: int, levels: int = 2) -> Tensor:
     if levels**size > LARGEST:
         raise InputError(f"{levels} ** {size} states are too many to enumerate; the limit is {LARGEST}")
     numbers = torch.arange(levels**size)
-    powers = levels ** torch.arange(size - 1, -1, -1)
-    return ((numbers[:, None] // powers) % levels).to(torch.uint8)
+    # One column at a time: a table of int64 quotients would be eight times the size of the result.
+    columns = [(numbers // levels**place % levels).to(torch.uint8) for place in reversed(range(size))]
+    return torch.stack(columns, dim=1)

@@ -1,0 +1,36 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test bench boards clean
+
+demo: .venv/.installed
+	$(BIN)/genbench run digits --fresh
+
+test: .venv/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+bench: .venv/.tested
+	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
+
+boards: .venv/.installed
+	$(BIN)/genbench run digits
+	$(BIN)/genbench run digits-binary
+	$(BIN)/genbench run weather
+	$(BIN)/genbench tradeoff dcgan
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install -q -e .
+	touch $@
+
+.venv/.tested: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install -q -e ".[test]"
+	touch $@ .venv/.installed
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,178 @@
+"""Every model of the catalogue, by walking it: a new model is covered by writing no test."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import genbench
+from genbench import benchmarks, generators, registry, seeding
+from genbench.contracts import Budget, Dataset, Effort, SampleSpec, Setting, Trainable, capabilities
+from genbench.errors import ModelError
+
+ROOT = Path(__file__).parents[2]
+CHECKPOINTS = ROOT / "zoo" / "checkpoints"
+CARDS = [card for card in registry.models().values() if card.target.startswith("zoo.")]
+BOARDS = ("digits", "digits-binary", "weather")
+PAIRS = [(card, board) for card in CARDS for board in BOARDS if card.stands_on(board)]
+QUICK = Effort(importance_samples=4, dequantization_samples=2, ais_chains=16, ais_temperatures=20)
+SPECS = {
+    "8x8": SampleSpec((1, 8, 8), 17),
+    "28x28": SampleSpec((1, 28, 28), 256),
+    "colour": SampleSpec((3, 32, 32), 256),
+    "binary": SampleSpec((1, 28, 28), 2),
+}
+SEQUENCES = SampleSpec((30,), 3)
+
+
+def name(value: object) -> str:
+    return getattr(value, "name", str(value))
+
+
+def dataset(spec: SampleSpec) -> Dataset:
+    with seeding.scoped("images"):
+        # Smooth blobs: something to learn, whatever the size.
+        x = torch.nn.functional.avg_pool2d(torch.rand(40, *spec.shape), 3, 1, 1) if spec.is_image else torch.rand(40, 30)
+    levelled = (x * spec.levels).clamp(max=spec.levels - 1).to(torch.uint8)
+    return Dataset("test", spec, levelled[:30], levelled[30:])
+
+
+@pytest.mark.parametrize(("card", "board"), PAIRS, ids=name)
+def test_shipped_models_pass_the_conformance_check(card, board):
+    task_data = benchmarks.load_dataset(benchmarks.find(board))
+    model = generators.build(card, Setting(card.name, board, task_data, effort=QUICK))
+    assert genbench.check(model, task_data.spec) == card.capabilities
+    assert generators.version(model) == generators.version(
+        generators.build(card, Setting(card.name, board, task_data, effort=QUICK))
+    )
+
+
+@pytest.mark.parametrize(("card", "board"), PAIRS, ids=name)
+def test_checkpoints_record_how_they_were_made(card, board):
+    path = CHECKPOINTS / board / f"{card.name}.json"
+    if "training" not in card.capabilities:
+        assert not path.exists()
+        return
+    record = json.loads(path.read_text())
+    assert record["command"] == f"genbench train {card.name} --benchmark {board} --seed {record['seed']}"
+    assert record["data_sha256"] == benchmarks.load_dataset(benchmarks.find(board)).sha256
+    assert record["budget"] is None, "shipped models are trained by their own recipe"
+    assert record["figures"]
+    assert record["seconds"] < 900
+
+
+def test_checkpoints_stay_small_and_none_is_left_over():
+    files = [path for path in CHECKPOINTS.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 20 * 2**20
+    expected = {f"{board}/{card.name}" for card, board in PAIRS if "training" in card.capabilities}
+    assert {str(path.relative_to(CHECKPOINTS).with_suffix("")) for path in files} == expected
+
+
+TRAINABLE = [card for card in CARDS if "training" in card.capabilities]
+
+
+@pytest.mark.parametrize("size", SPECS)
+@pytest.mark.parametrize("card", TRAINABLE, ids=name)
+def test_models_take_their_sizes_from_the_spec(card, size, tmp_path, monkeypatch):
+    """Train a few steps on images of any size, save, load, and hold the result to the contract."""
+    monkeypatch.setenv("GENBENCH_CHECKPOINTS", str(tmp_path))
+    data = dataset(SPECS[size])
+    fresh = Setting(card.name, "test", data, trained=False, effort=QUICK)
+    try:
+        with seeding.scoped(0):
+            model = generators.build(card, fresh)
+    except ModelError as error:
+        # A model may refuse data that it is not for, in one sentence; but every model has a size that it takes.
+        assert "model" in str(error)
+        assert card.name == "rbm"
+        assert size != "binary"
+        return
+    assert isinstance(model, Trainable)
+    with seeding.scoped(0):
+        figures = model.fit(data, Budget(steps=2))
+    assert all(torch.isfinite(torch.tensor(value)) for value in figures.values())
+    model.save(fresh, {"figures": dict(figures)})
+    loaded = generators.build(card, Setting(card.name, "test", data, effort=QUICK))
+    with seeding.scoped(1), torch.no_grad():
+        expected = model.sample(3)
+    with seeding.scoped(1), torch.no_grad():
+        assert torch.equal(loaded.sample(3), expected)
+    assert generators.as_samples(expected, data.spec, 3).shape == (3, *data.spec.shape)
+    if "log_prob" in card.capabilities:
+        assert generators.log_probs(loaded, data.heldout[:2], 0).shape == (2,)
+    assert set(capabilities(loaded)) == set(card.capabilities)
+
+
+@pytest.mark.parametrize("card", TRAINABLE, ids=name)
+def test_training_repeats_under_its_seed(card):
+    data = dataset(SPECS["binary"] if card.name == "rbm" else SPECS["8x8"])
+    states = []
+    for _ in range(2):
+        with seeding.scoped(3):
+            model = generators.build(card, Setting(card.name, "test", data, trained=False, effort=QUICK))
+            model.fit(data, Budget(steps=3))
+        states.append(model.state_dict())
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_diverging_training_stops_in_one_sentence_and_keeps_the_checkpoint(tmp_path, monkeypatch):
+    from zoo.training import report
+
+    with pytest.raises(ModelError, match="training diverged at step 3 of 10"):
+        report(Budget(), 3, 10, {"loss": float("nan")})
+
+
+def board_rows(board: str) -> dict[str, dict[str, str]]:
+    with (ROOT / "leaderboards" / board / "leaderboard.csv").open() as file:
+        return {row["model"]: row for row in csv.DictReader(file)}
+
+
+def test_the_committed_board_shows_what_the_lectures_say():
+    rows = board_rows("digits")
+    assert set(rows) == {card.name for card, board in PAIRS if board == "digits"}
+    bpd = {model: float(row["bpd"]) for model, row in rows.items() if row["bpd"]}
+    assert bpd["pixel-cnn"] < bpd["vae"] < bpd["naive-bayes"] < bpd["noise"]
+    fid = {model: float(row["fid"]) for model, row in rows.items()}
+    assert min(fid, key=fid.__getitem__) == "real"
+    assert max(fid, key=fid.__getitem__) == "noise"
+    assert all(value < fid["noise"] / 3 for model, value in fid.items() if model != "noise")
+    assert float(rows["dcgan"]["precision"]) > 0.6
+
+
+def test_the_committed_weather_board_reaches_the_true_entropy():
+    rows = board_rows("weather")
+    gap, error = float(rows["markov-chain"]["gap"]), float(rows["markov-chain"]["gap_stderr"])
+    assert abs(gap) < 3 * error + 0.005
+    assert float(rows["naive-bayes"]["gap"]) > 1
+
+
+def test_the_committed_truncation_curve_bends_the_right_way():
+    with (ROOT / "leaderboards" / "digits" / "tradeoff-dcgan.csv").open() as file:
+        curve = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    psi = [row["psi"] for row in curve]
+    assert psi == sorted(psi)
+    first, last = curve[0], curve[-1]
+    assert first["precision"] > last["precision"] + 2 * last["precision_stderr"]
+    assert first["recall"] < last["recall"] - 2 * last["recall_stderr"]
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_committed_boards_belong_to_the_shipped_checkpoints(board):
+    """Rows of a model whose checkpoint or code has changed since would be stale."""
+    task = benchmarks.load(board)
+    current = {}
+    for row in genbench.boards.results.read(ROOT / "leaderboards" / board / "results.jsonl"):
+        current[row.model, row.column] = row
+    protocols = {column.name: task.fingerprint(metric) for metric in task.metrics for column in metric.columns}
+    for card, where in PAIRS:
+        if where != board:
+            continue
+        model = generators.build(card, Setting(card.name, board, task.dataset))
+        for column, protocol in protocols.items():
+            assert current[card.name, column].protocol == protocol
+            assert current[card.name, column].model_version == generators.version(model)

@@ -1,0 +1,143 @@
+import copy
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from genbench.contracts import Budget, Dataset, SampleSpec, capabilities
+from genbench.errors import ModelError
+from zoo.gan.dcgan import DCGAN, Config, Game, discriminator_network
+
+SMALL = SampleSpec((1, 8, 8), 17)
+
+
+def small_model(seed=0):
+    torch.manual_seed(seed)
+    return DCGAN(SMALL, Config(latent=4, width=4)).eval()
+
+
+@pytest.mark.parametrize("psi", [0.05, 0.5, 2.0])
+def test_truncated_codes_follow_the_truncated_normal(psi):
+    model = small_model()
+    z = model.truncated_latent(5000, psi)
+    assert z.shape == (5000, 4)
+    assert z.abs().max() <= psi
+    assert stats.kstest(z.flatten().double().numpy(), stats.truncnorm(-psi, psi).cdf).pvalue > 1e-4
+
+
+def test_an_infinite_threshold_is_no_truncation():
+    model = small_model()
+    assert stats.kstest(model.truncated_latent(5000, math.inf).flatten().double().numpy(), "norm").pvalue > 1e-4
+    torch.manual_seed(1)
+    plain = model.sample(300)
+    torch.manual_seed(1)
+    assert torch.equal(model.sample_truncated(300, psi=math.inf), plain)
+    torch.manual_seed(1)
+    assert not torch.equal(model.sample_truncated(300, psi=0.5), plain)
+
+
+@pytest.mark.parametrize("psi", [0.0, -1.0, math.nan])
+def test_a_threshold_must_be_positive(psi):
+    with pytest.raises(ModelError, match="psi must be positive"):
+        small_model().sample_truncated(1, psi=psi)
+
+
+def test_a_step_of_one_player_leaves_the_other_as_it_is():
+    model = small_model()
+    game = Game(model.generator, discriminator_network(SMALL.shape, 4, 0.0), Config(latent=4, width=4))
+    real, z = torch.rand(16, 1, 8, 8), torch.randn(16, 4)
+
+    def parameters():
+        return [
+            nn.utils.parameters_to_vector(player.parameters()).detach().clone()
+            for player in (game.generator, game.discriminator)
+        ]
+
+    generator, discriminator = parameters()
+    game.discriminator_step(real, z)
+    assert torch.equal(parameters()[0], generator)
+    assert not torch.equal(parameters()[1], discriminator)
+    generator, discriminator = parameters()
+    game.generator_step(z)
+    assert not torch.equal(parameters()[0], generator)
+    assert torch.equal(parameters()[1], discriminator)
+
+
+def test_gradients_of_a_generator_step_do_not_leak_into_the_discriminators_next():
+    torch.manual_seed(0)
+    config = Config(latent=4, width=4, noise=0.0, dropout=0.0)
+    real, z = torch.rand(16, 1, 8, 8), torch.randn(16, 4)
+    first = Game(small_model().generator, discriminator_network(SMALL.shape, 4, 0.0), config)
+    second = copy.deepcopy(first)
+    # Gradients left behind by anything else must not change what a step does.
+    for parameter in second.discriminator.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    first.discriminator_step(real, z)
+    second.discriminator_step(real, z)
+    for a, b in zip(first.discriminator.parameters(), second.discriminator.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_players_pull_in_opposite_directions():
+    torch.manual_seed(0)
+    config = Config(latent=4, width=8, noise=0.0, dropout=0.0, rate=1e-2, discriminator_rate=1e-2)
+    game = Game(DCGAN(SMALL, config).generator, discriminator_network(SMALL.shape, 8, 0.0), config)
+    real, z = torch.ones(64, 1, 8, 8), torch.randn(64, 4)
+    for _ in range(20):
+        game.discriminator_step(real, z)
+    with torch.no_grad():
+        assert game.judge(real).mean() > 0 > game.judge(game.generator(z)).mean()
+        fooled_before = game.judge(game.generator(z)).mean()
+    for _ in range(20):
+        game.generator_step(z)
+    with torch.no_grad():
+        assert game.judge(game.generator(z)).mean() > fooled_before + 1
+
+
+def test_batch_norm_is_measured_with_the_averaged_weights():
+    model = small_model()
+    with torch.no_grad():
+        model.generator[0].weight.mul_(3)
+    model.measure_batch_norm()
+    first = model.generator[0](model.sample_latent(20_000)).reshape(20_000, -1, 4)
+    norm = next(module for module in model.generator if isinstance(module, nn.BatchNorm2d))
+    assert torch.allclose(norm.running_var, first.var((0, 2)), rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    "spec", [SMALL, SampleSpec((1, 28, 28), 256), SampleSpec((3, 32, 32), 256), SampleSpec((2, 5, 11), 3)]
+)
+def test_trains_on_images_of_any_size(spec):
+    torch.manual_seed(0)
+    data = (torch.rand(100, *spec.shape) ** 3 * spec.levels).to(torch.uint8)
+    model = DCGAN(spec, DCGAN.recipe(spec))
+    untrained = model.generator[0].weight.detach().clone()
+    figures = model.fit(Dataset("noise", spec, data, data), Budget(steps=3))
+    assert all(math.isfinite(value) for value in figures.values())
+    assert not torch.equal(model.generator[0].weight, untrained)
+    for x in (model.sample(3), model.sample_truncated(3, psi=0.5), model.decode(model.sample_latent(3))):
+        assert x.shape == (3, *spec.shape)
+        assert x.dtype == torch.uint8
+        assert int(x.max()) < spec.levels
+
+
+def test_training_brings_samples_towards_the_data():
+    torch.manual_seed(0)
+    stripes = torch.zeros(128, 1, 8, 8, dtype=torch.uint8)
+    stripes[:, :, :, ::2] = 16
+    model = DCGAN(SMALL, Config(latent=4, width=8, rate=2e-3, discriminator_rate=2e-3, average=0.9))
+    model.fit(Dataset("stripes", SMALL, stripes, stripes), Budget(steps=150))
+    assert (model.sample(100).float() - stripes[0]).abs().mean() < 4
+
+
+def test_refuses_what_is_no_image():
+    with pytest.raises(ModelError, match="dcgan models images"):
+        DCGAN(SampleSpec((30,), 3))
+
+
+def test_has_no_likelihood_and_keeps_no_discriminator():
+    model = small_model()
+    assert capabilities(model) == ("truncation", "latent", "training")
+    assert all(name.startswith("generator.") for name in model.state_dict())

@@ -8,14 +8,14 @@ from torch import nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec, capabilities
 from genbench.errors import ModelError
-from zoo.gan.dcgan import DCGAN, Config, Game, discriminator_network
+from zoo.gan.dcgan import DCGAN, Config, Game, PickMode, discriminator_network
 
 SMALL = SampleSpec((1, 8, 8), 17)
 
 
 def small_model(seed=0):
     torch.manual_seed(seed)
-    return DCGAN(SMALL, Config(latent=4, width=4)).eval()
+    return DCGAN(SMALL, Config(latent=4, modes=2, width=4)).eval()
 
 
 @pytest.mark.parametrize("psi", [0.05, 0.5, 2.0])
@@ -38,6 +38,19 @@ def test_an_infinite_threshold_is_no_truncation():
     assert not torch.equal(model.sample_truncated(300, psi=0.5), plain)
 
 
+def test_truncation_keeps_every_mode_as_likely_as_it_was():
+    model = small_model()
+    picked = PickMode(2)(model.truncated_latent(5000, 0.1))[:, :2]
+    assert ((picked > 0).sum(1) == 1).all()
+    assert picked.square().mean().item() == pytest.approx(1)
+    assert (picked[:, 0] > 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_without_modes_the_network_sees_z_itself():
+    model = DCGAN(SMALL, Config(latent=4, modes=0, width=4))
+    assert isinstance(model.generator[0], nn.Linear)
+
+
 @pytest.mark.parametrize("psi", [0.0, -1.0, math.nan])
 def test_a_threshold_must_be_positive(psi):
     with pytest.raises(ModelError, match="psi must be positive"):
@@ -46,7 +59,7 @@ def test_a_threshold_must_be_positive(psi):
 
 def test_a_step_of_one_player_leaves_the_other_as_it_is():
     model = small_model()
-    game = Game(model.generator, discriminator_network(SMALL.shape, 4, 0.0), Config(latent=4, width=4))
+    game = Game(model.generator, discriminator_network(SMALL.shape, 4, 0.0), Config(latent=4, modes=2, width=4))
     real, z = torch.rand(16, 1, 8, 8), torch.randn(16, 4)
 
     def parameters():
@@ -67,7 +80,7 @@ def test_a_step_of_one_player_leaves_the_other_as_it_is():
 
 def test_gradients_of_a_generator_step_do_not_leak_into_the_discriminators_next():
     torch.manual_seed(0)
-    config = Config(latent=4, width=4, noise=0.0, dropout=0.0)
+    config = Config(latent=4, modes=2, width=4, noise=0.0, dropout=0.0)
     real, z = torch.rand(16, 1, 8, 8), torch.randn(16, 4)
     first = Game(small_model().generator, discriminator_network(SMALL.shape, 4, 0.0), config)
     second = copy.deepcopy(first)
@@ -82,7 +95,7 @@ def test_gradients_of_a_generator_step_do_not_leak_into_the_discriminators_next(
 
 def test_players_pull_in_opposite_directions():
     torch.manual_seed(0)
-    config = Config(latent=4, width=8, noise=0.0, dropout=0.0, rate=1e-2, discriminator_rate=1e-2)
+    config = Config(latent=4, modes=2, width=8, noise=0.0, dropout=0.0, rate=1e-2, discriminator_rate=1e-2)
     game = Game(DCGAN(SMALL, config).generator, discriminator_network(SMALL.shape, 8, 0.0), config)
     real, z = torch.ones(64, 1, 8, 8), torch.randn(64, 4)
     for _ in range(20):
@@ -99,9 +112,9 @@ def test_players_pull_in_opposite_directions():
 def test_batch_norm_is_measured_with_the_averaged_weights():
     model = small_model()
     with torch.no_grad():
-        model.generator[0].weight.mul_(3)
+        model.generator[1].weight.mul_(3)
     model.measure_batch_norm()
-    first = model.generator[0](model.sample_latent(20_000)).reshape(20_000, -1, 4)
+    first = model.generator[:2](model.sample_latent(20_000)).reshape(20_000, -1, 4)
     norm = next(module for module in model.generator if isinstance(module, nn.BatchNorm2d))
     assert torch.allclose(norm.running_var, first.var((0, 2)), rtol=0.05)
 
@@ -112,11 +125,11 @@ def test_batch_norm_is_measured_with_the_averaged_weights():
 def test_trains_on_images_of_any_size(spec):
     torch.manual_seed(0)
     data = (torch.rand(100, *spec.shape) ** 3 * spec.levels).to(torch.uint8)
-    model = DCGAN(spec, DCGAN.recipe(spec))
-    untrained = model.generator[0].weight.detach().clone()
+    model = DCGAN(spec, Config(width=6))
+    untrained = model.generator[1].weight.detach().clone()
     figures = model.fit(Dataset("noise", spec, data, data), Budget(steps=3))
     assert all(math.isfinite(value) for value in figures.values())
-    assert not torch.equal(model.generator[0].weight, untrained)
+    assert not torch.equal(model.generator[1].weight, untrained)
     for x in (model.sample(3), model.sample_truncated(3, psi=0.5), model.decode(model.sample_latent(3))):
         assert x.shape == (3, *spec.shape)
         assert x.dtype == torch.uint8
@@ -127,7 +140,7 @@ def test_training_brings_samples_towards_the_data():
     torch.manual_seed(0)
     stripes = torch.zeros(128, 1, 8, 8, dtype=torch.uint8)
     stripes[:, :, :, ::2] = 16
-    model = DCGAN(SMALL, Config(latent=4, width=8, rate=2e-3, discriminator_rate=2e-3, average=0.9))
+    model = DCGAN(SMALL, Config(latent=4, modes=2, width=8, rate=2e-3, discriminator_rate=2e-3, average=0.9))
     model.fit(Dataset("stripes", SMALL, stripes, stripes), Budget(steps=150))
     assert (model.sample(100).float() - stripes[0]).abs().mean() < 4
 

@@ -197,9 +197,12 @@ def load(
 def _metric(name: str) -> Metric:
     """A metric by its own name, or by that of one of its columns."""
     cards = registry.cards("metrics")
-    if name not in cards:
-        for card in cards.values():
-            metric: Any = registry.load(card.target)()
-            if any(column.name == name for column in metric.columns):
-                return metric  # type: ignore[no-any-return]
-    return registry.load(registry.find("metrics", name).target)()  # type: ignore[no-any-return]
+    if name in cards:
+        return registry.load(cards[name].target)()  # type: ignore[no-any-return]
+    columns: dict[str, Any] = {}
+    for card in cards.values():
+        metric = registry.load(card.target)()
+        columns |= {column.name: metric for column in metric.columns}
+    if name not in columns:
+        raise RegistryError(registry.unknown("metrics", name, {*cards, *columns}))
+    return columns[name]  # type: ignore[no-any-return]

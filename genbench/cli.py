@@ -246,8 +246,10 @@ def leaderboard_command(folders: tuple[Path, ...], sort: str | None, form: str) 
     for board in tables:
         if form == "table":
             _print_board(board)
+        elif form == "csv":
+            click.echo(board.table.to_csv(), nl=False)
         else:
-            click.echo({"csv": board.table.to_csv, "md": board.to_markdown, "html": board.to_html}[form](), nl=False)
+            click.echo(board.to_markdown() if form == "md" else board.to_html(), nl=False)
 
 
 @main.command("list", epilog="Example: genbench list models")

@@ -128,6 +128,12 @@ def append(path: Path | str, rows: Iterable[Result]) -> None:
             raise ResultsError(f"cannot write {path}: {error.strerror}; no row was added") from error
 
 
+def require_writable(path: Path | str) -> None:
+    """Raises ResultsError where rows could not be appended: better known before the first model than after it."""
+    with _locked(Path(path)):
+        pass
+
+
 def compact(path: Path | str) -> None:
     """Drop the rows that newer ones replace. The file is exchanged atomically, and left alone if nothing is to drop."""
     path = Path(path)

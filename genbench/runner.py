@@ -75,9 +75,9 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
     progress = progress or Silent()
     cards = list(models)
     path = None if options.out is None else options.out / "results.jsonl"
-    known = {} if path is None else {row.key: row for row in results.read(path)}
     if path is not None:
-        results.append(path, [])  # a folder that cannot be written is better known now than after the first model
+        results.require_writable(path)
+    known = {} if path is None else {row.key: row for row in results.read(path)}
     outcome = Outcome()
     progress.start([card.name for card in cards])
     for card in cards:

@@ -81,6 +81,7 @@ def save(model: Model, setting: Setting, record: Mapping[str, object]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         parts = path.with_suffix(".safetensors.part"), path.with_suffix(".json.part")
         save_file(weights, parts[0])
+        parts[0].chmod(0o644)  # safetensors keeps its files to their owner
         parts[1].write_text(json.dumps(details, indent=2) + "\n")
         os.replace(parts[0], path)
         os.replace(parts[1], path.with_suffix(".json"))

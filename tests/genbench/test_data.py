@@ -82,7 +82,9 @@ def test_fashion_mnist_is_read_from_torchvisions_layout(tmp_path):
     for name in mnist.FILES:
         shape = (2, 28, 28) if "images" in name else (2,)
         content = idx(shape, [7] * int(np.prod(shape)))
-        (raw / f"{name}.gz").write_bytes(gzip.compress(content)) if "t10k" in name else (raw / name).write_bytes(content)
+        (raw / f"{name}.gz").write_bytes(gzip.compress(content)) if "t10k" in name else (raw / name).write_bytes(
+            content
+        )
     d = mnist.fashion_mnist(tmp_path)
     assert (d.train.shape, d.heldout.shape, d.heldout_labels.tolist()) == ((2, 1, 28, 28), (2, 1, 28, 28), [7, 7])
 

@@ -1,0 +1,239 @@
+"""PixelCNN: an image as a sequence of pixels, each predicted from those before it by masked convolutions.
+
+Lecture topic: autoregressive models. p(x) = prod_d p(x_d | x_1, ..., x_(d-1)) in raster order, the channels of a pixel
+one after the other. A mask on every 5x5 filter hides what comes later, so that one pass gives all the conditionals; a
+sample is drawn pixel by pixel, and reuses the activations of the pixels already drawn.
+
+References: A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu, "Pixel Recurrent Neural Networks" (2016); P.
+Ramachandran et al., "Fast Generation for Convolutional Autoregressive Models" (2017), for the reuse of activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genbench.contracts import Budget, Dataset, SampleSpec
+from genbench.errors import InputError
+from zoo.nn import Model, require_image, require_levels
+from zoo.training import in_batches, minimise, sizes
+
+MARKS = 16
+NUMBERS_AT_ONCE = 2**24
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The network and its training.
+
+    `width`: features of every pixel for each image channel, half as many within a residual block. `blocks`: residual
+    blocks. `kernel`: side of the filters, odd. `dropout`: chance of dropping a feature within a block while training.
+    `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial learning rate.
+    """
+
+    width: int = 64
+    blocks: int = 6
+    kernel: int = 5
+    dropout: float = 0.3
+    decay: float = 0.1
+    steps: int = 1200
+    batch: int = 32
+    rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        if min(self.blocks, self.steps, self.batch) < 1 or self.width < 2 or self.width % 2:
+            raise ValueError(f"blocks, steps and batch must be positive, width positive and even, got {self}")
+        if self.kernel < 3 or self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd and at least 3, got {self.kernel}")
+        if not 0 <= self.dropout < 1 or self.decay < 0 or self.rate <= 0:
+            raise ValueError(f"dropout must be within [0, 1), decay >= 0 and rate > 0, got {self}")
+
+
+class MaskedConv2d(nn.Conv2d):
+    """A convolution whose output at a pixel sees the rows above, the pixels to the left, and part of the pixel itself.
+
+    Features form one group for each image channel. With mask "A" a group sees the groups of earlier channels of its own
+    pixel, as the first layer must; with mask "B" it sees its own group too, which mask A has already cleared.
+    """
+
+    def __init__(self, channels: int, inputs: int, outputs: int, kernel: int, mask: Literal["A", "B"]) -> None:
+        self.reach = kernel // 2
+        # The mask would hide the rows below the centre altogether: the filter does without them.
+        super().__init__(inputs, outputs, (self.reach + 1, kernel))
+        source, target = torch.arange(inputs) * channels // inputs, torch.arange(outputs)[:, None] * channels // outputs
+        visible = torch.ones_like(self.weight)
+        visible[:, :, -1, self.reach :] = 0
+        visible[:, :, -1, self.reach] = (source < target if mask == "A" else source <= target).float()
+        self.register_buffer("visible", visible, persistent=False)
+
+    def at_centre(self, windows: Tensor) -> Tensor:
+        """The output where the whole filter fits into the windows (n, inputs, >= reach + 1, >= kernel)."""
+        return F.conv2d(windows, self.weight * self.visible, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.at_centre(F.pad(x, (self.reach, self.reach, self.reach, 0)))
+
+
+class WholeImage:
+    """How the network sees an image in training: all pixels at once."""
+
+    def convolve(self, layer: MaskedConv2d, x: Tensor) -> Tensor:
+        """The layer's output for its input (n, inputs, H, W)."""
+        return layer(x)
+
+    def crop(self, planes: Tensor) -> Tensor:
+        """The part of the planes (features, H, W) that is looked at."""
+        return planes
+
+
+class OnePixel:
+    """How the network sees an image in sampling: at `row` and `column`, with the layers' inputs at the pixels before.
+
+    All that a layer needs of the past lies within its filter, so one image costs about one pass over the whole image.
+    """
+
+    def __init__(self, n: int, height: int, width: int) -> None:
+        self.n, self.height, self.width = n, height, width
+        self.row = self.column = 0
+        self.inputs: dict[MaskedConv2d, Tensor] = {}
+
+    def keep(self, layer: MaskedConv2d, x: Tensor) -> Tensor:
+        """Note the layer's input at this pixel (n, inputs, 1, 1); returns all of them with the layer's padding."""
+        r = layer.reach
+        if layer not in self.inputs:
+            self.inputs[layer] = x.new_zeros(self.n, x.shape[1], self.height + r, self.width + 2 * r)
+        self.inputs[layer][:, :, self.row + r, self.column + r] = x[:, :, 0, 0]
+        return self.inputs[layer]
+
+    def convolve(self, layer: MaskedConv2d, x: Tensor) -> Tensor:
+        """The layer's output at this pixel for its input there, (n, inputs, 1, 1), which is kept for later pixels."""
+        i, j = self.row, self.column
+        return layer.at_centre(self.keep(layer, x)[:, :, i : i + layer.reach + 1, j : j + 2 * layer.reach + 1])
+
+    def crop(self, planes: Tensor) -> Tensor:
+        """The planes (features, H, W) at this pixel: (features, 1, 1)."""
+        return planes[:, self.row, self.column, None, None]
+
+
+View = WholeImage | OnePixel
+
+
+class ResidualBlock(nn.Module):
+    """Features narrowed to half, filtered with mask B, widened again and added to what came in."""
+
+    def __init__(self, channels: int, width: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.narrow = MaskedConv2d(channels, width, width // 2, 1, "B")
+        self.filter = MaskedConv2d(channels, width // 2, width // 2, kernel, "B")
+        self.widen = MaskedConv2d(channels, width // 2, width, 1, "B")
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, view: View) -> Tensor:
+        inner = F.relu(self.narrow(F.relu(x)))
+        inner = self.dropout(F.relu(view.convolve(self.filter, inner)))
+        return x + self.widen(inner)
+
+
+class PixelCNN(Model):
+    """p(x) = prod_d p(x_d | x_<d), each conditional a softmax over the levels."""
+
+    Config = Config
+    log_prob_kind: Literal["exact"] = "exact"
+    truncation: Literal["temperature"] = "temperature"
+
+    def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
+        super().__init__(spec, config)
+        self.levels = require_levels("pixel-cnn", spec)
+        self.channels, self.height, self.width = require_image("pixel-cnn", spec)
+        c, features = self.config, self.channels * self.config.width
+        self.marks = min(MARKS, self.levels - 1)
+        self.first = MaskedConv2d(self.channels, self.channels * self.marks, features, c.kernel, "A")
+        # Digits are centred: what a pixel's neighbours mean depends on where it lies.
+        self.position = nn.Parameter(torch.zeros(features, self.height, self.width))
+        self.blocks = nn.ModuleList(
+            ResidualBlock(self.channels, features, c.kernel, c.dropout) for _ in range(c.blocks)
+        )
+        self.dropout = nn.Dropout(c.dropout)
+        self.last = MaskedConv2d(self.channels, features, self.channels * self.levels, 1, "B")
+        # A pixel's logits, or the handful of activations that are alive at a time, bound the memory of one item.
+        self.items_at_once = max(1, min(250, NUMBERS_AT_ONCE // (max(self.levels, 8 * c.width) * spec.size)))
+
+    @classmethod
+    def recipe(cls, spec: SampleSpec) -> Config:
+        """Tuned on the digits; larger images come with more items to learn from, and take longer to fit."""
+        if spec.size <= 256:
+            # Two levels say less about each image than grey ones do: the network knows a thousand by heart sooner.
+            return Config(blocks=8, dropout=0.5, steps=700) if spec.levels == 2 else Config()
+        return Config(dropout=0.1, decay=0.01, steps=30000, batch=16, rate=1e-3)
+
+    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
+        """Maximise the likelihood of the train split; the loss is in nats per dimension."""
+        c = self.config
+        return minimise(
+            lambda x: -self.log_masses(x).mean(),
+            self,
+            dataset.train,
+            budget,
+            steps=c.steps,
+            batch=c.batch,
+            rate=c.rate,
+            decay=c.decay,
+            average=0.995,
+        )
+
+    def thermometer(self, x: Tensor) -> Tensor:
+        """Levels (n, C, h, w) as heights on a thermometer, (n, C * marks, h, w): every mark is 0, 1 or, once, between.
+
+        It lets the first layer be non-linear in the level, and yet treat near levels nearly alike.
+        """
+        height = x.float().unsqueeze(2) * (self.marks / (self.levels - 1))
+        marks = torch.arange(self.marks, device=x.device)[:, None, None]
+        return (height - marks).clamp(0, 1).flatten(1, 2)
+
+    def logits(self, x: Tensor, view: View) -> Tensor:
+        """The logits of every level of the pixels (n, C, h, w) that the view shows: (n, C, levels, h, w)."""
+        features = view.convolve(self.first, self.thermometer(x)) + view.crop(self.position)
+        for block in self.blocks:
+            features = block(features, view)
+        return self.last(self.dropout(F.relu(features))).unflatten(1, (self.channels, self.levels))
+
+    def log_masses(self, x: Tensor) -> Tensor:
+        """log p(x_d | x_<d) of each pixel and channel, in nats: (n, C, H, W)."""
+        logits = self.logits(x, WholeImage())
+        return -F.cross_entropy(logits.transpose(1, 2), x.long(), reduction="none")
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor, /) -> Tensor:
+        """log p(x) in nats: float64 (n,)."""
+        x = x.to(self.device)
+        return in_batches(lambda part: self.log_masses(part).double().flatten(1).sum(1), x, self.items_at_once)
+
+    def sample(self, n: int, /) -> Tensor:
+        """n images of the model: uint8 (n, C, H, W)."""
+        return self.sample_truncated(n, psi=1.0)
+
+    @torch.no_grad()
+    def sample_truncated(self, n: int, /, *, psi: float) -> Tensor:
+        """n images with all logits divided by the temperature psi > 0; 1.0 is no truncation."""
+        if not psi > 0:
+            raise InputError(f"psi must be positive, got {psi}")
+        return torch.cat([self._draw(part, psi) for part in sizes(n, self.items_at_once)])
+
+    def _draw(self, n: int, psi: float) -> Tensor:
+        x = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        view = OnePixel(n, self.height, self.width)
+        for view.row in range(self.height):
+            for view.column in range(self.width):
+                pixel = x[:, :, view.row, view.column, None, None]
+                # Each pass completes one more channel's features; the last leaves all of them as a full pass would.
+                for channel in range(self.channels):
+                    logits = self.logits(pixel, view)[:, channel, :, 0, 0]
+                    pixel[:, channel, 0, 0] = torch.multinomial((logits / psi).softmax(1), 1)[:, 0]
+                # Mask A hid the last channel from its own pixel, but the pixels to come do see it.
+                view.keep(self.first, self.thermometer(pixel))
+        return x

@@ -185,7 +185,7 @@ def train(
 @main.command(epilog="Example: genbench tradeoff dcgan real-nvp --psi 0.2:1.0:0.1")
 @click.argument("models", nargs=-1, required=True)
 @click.option("--benchmark", default="digits", show_default=True, help="Name, folder of images, or .npz.")
-@click.option("--psi", help="first:last:step or a,b,c.  [default: 0.2:1.0:0.1; no truncation is always added]")
+@click.option("--psi", help="first:last:step or a,b,c; no truncation is always added.  [default: 0.2 to 2]")
 @click.option("-n", type=click.IntRange(min=1), help="Samples to draw at each psi. Default: the benchmark's.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for results.  [default: leaderboards/BENCHMARK]")
 @shared_options

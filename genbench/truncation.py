@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_PSIS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+THRESHOLD_PSIS = (*DEFAULT_PSIS, 1.25, 1.5, 2.0)  # a normal z still feels these
 
 
 def parse_psis(text: str) -> tuple[float, ...]:
@@ -59,7 +60,9 @@ def sweep(
     if not isinstance(generator, HasTruncation):
         raise Unsupported("the model defines no truncation (sample_truncated)")
     none = generators.untruncated(generator)
-    points = sorted({*(DEFAULT_PSIS if psis is None else psis), none})
+    if psis is None:
+        psis = THRESHOLD_PSIS if generator.truncation == "threshold" else DEFAULT_PSIS
+    points = sorted({*psis, none})
     rows = []
     for index, psi in enumerate(points):
         if tell is not None:

@@ -17,7 +17,7 @@ class Transitions:
 
     spec: SampleSpec
     name: str = "transitions"
-    fingerprint: str = "transitions-1"
+    fingerprint: str = "transition-counts-1"
 
     def __call__(self, x: Tensor, /) -> Features:
         assert self.spec.levels is not None

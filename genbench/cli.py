@@ -254,25 +254,55 @@ def leaderboard_command(folders: tuple[Path, ...], sort: str | None, form: str) 
 
 @main.command("list", epilog="Example: genbench list models")
 @click.argument("what", type=click.Choice(["models", "benchmarks", "metrics", "features"]))
-def list_command(what: str) -> None:
-    """List what can be named, with a line on each."""
-    if what == "models":
-        rows = [
-            (card.name, card.family, str(card.year or ""), ", ".join(card.benchmarks), card.summary)
-            for card in registry.models().values()
-        ]
-        heads: tuple[str, ...] = ("model", "family", "year", "boards", "what it is")
-    elif what == "benchmarks":
-        from genbench.benchmarks import BENCHMARKS
-
-        rows = [(b.name, ", ".join(b.metrics), b.features, str(b.n), b.summary) for b in BENCHMARKS.values()]
-        heads = ("benchmark", "metrics", "features", "n", "what it is")
-    else:
-        rows = [(card.name, card.summary) for card in registry.cards(what).values()]  # type: ignore[arg-type, misc]
-        heads = (what.removesuffix("s"), "what it is")
+@click.option("--format", "form", type=click.Choice(["table", "md"]), default="table", show_default=True)
+def list_command(what: str, form: str) -> None:
+    """List what can be named, with a line on each; Markdown also shows the models' papers and capabilities."""
+    heads, rows = LISTS[what]()
+    if what == "models" and form == "table":
+        heads, rows = heads[:3] + heads[4:5] + heads[6:], [row[:3] + row[4:5] + row[6:] for row in rows]
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
+    if form == "md":
+        rows = [tuple("-" * width for width in widths), *rows]
     for row in (heads, *rows):
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo(f"| {' | '.join(cells)} |" if form == "md" else "  ".join(cells).rstrip())
+
+
+Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def _list_models() -> Listing:
+    heads = ("model", "family", "year", "defined by", "what it is", "capabilities", "boards")
+    return heads, [
+        (
+            card.name,
+            card.family,
+            str(card.year or ""),
+            card.reference,
+            card.summary,
+            ", ".join(card.capabilities),
+            "every board" if card.benchmarks == ("*",) else ", ".join(card.benchmarks),
+        )
+        for card in registry.models().values()
+    ]
+
+
+def _list_benchmarks() -> Listing:
+    from genbench.benchmarks import BENCHMARKS
+
+    rows = [(b.name, ", ".join(b.metrics), b.features, str(b.n), b.summary) for b in BENCHMARKS.values()]
+    return ("benchmark", "metrics", "features", "n", "what it is"), [tuple(row) for row in rows]
+
+
+LISTS: dict[str, Callable[[], Listing]] = {
+    "models": _list_models,
+    "benchmarks": _list_benchmarks,
+    "metrics": lambda: (("metric", "what it is"), [(c.name, c.summary) for c in registry.cards("metrics").values()]),
+    "features": lambda: (
+        ("extractor", "what it is"),
+        [(c.name, c.summary) for c in registry.cards("features").values()],
+    ),
+}
 
 
 @main.command(epilog="Example: genbench check my_package.my_file:make --benchmark digits")

@@ -32,7 +32,8 @@ class Result:
     `value` and `stderr` are None unless `status` is "ok"; `detail` then carries a remark, else the reason. `kind` is
     "exact", "lower_bound" or "estimate" for likelihoods and empty elsewhere. `n` counts the samples (or the held-out
     items of a likelihood), `protocol` fingerprints all that can change the number but the model, `seconds` is the time
-    that the model took on the benchmark, and `versions` names the software and the model's own fingerprint.
+    that the metric took (with the sampling, if it was the first to ask for samples), and `versions` names the software
+    and the model's own fingerprint.
     """
 
     schema: int

@@ -81,6 +81,7 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
     outcome = Outcome()
     progress.start([card.name for card in cards])
     for card in cards:
+        start = time.monotonic()
         kept, fresh = _evaluate(card, task, options, known, progress)
         if path is not None and fresh:
             results.append(path, fresh)
@@ -88,7 +89,7 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
         if fresh:
             outcome.computed.append(card.name)
         failed = next((row for row in fresh if row.status == "failed"), None)
-        note = failed.detail if failed else f"{fresh[0].seconds:.1f} s" if fresh else "up to date"
+        note = failed.detail if failed else f"{time.monotonic() - start:.1f} s" if fresh else "up to date"
         progress.finish(card.name, note, failed is not None)
     if path is not None:
         results.compact(path)
@@ -99,14 +100,13 @@ def _evaluate(
     card: ModelCard, task: Task, options: Options, known: dict[results.Key, Result], progress: Progress
 ) -> tuple[list[Result], list[Result]]:
     """The rows of one model: those kept from before, and those computed now."""
-    start = time.monotonic()
     progress.stage(card.name, "loading", 0, 1)
     setting = Setting(card.name, task.benchmark.name, task.dataset, options.device, effort=task.benchmark.effort)
     try:
         generator = generators.build(card, setting)
         version = generators.version(generator)
     except GenbenchError as error:
-        rows = _Rows(card.name, task, options, "", start)
+        rows = _Rows(card.name, task, options, "")
         return [], [row for metric in task.metrics for row in rows.without(metric, "failed", str(error))]
     picture = None if options.out is None else options.out / "samples" / f"{pictures.file_name(card.name)}.png"
     kept: list[Result] = []
@@ -117,7 +117,7 @@ def _evaluate(
         if not before:
             missing.append(metric)
     evidence = Collected(generator, task, options.seed, lambda *stage: progress.stage(card.name, *stage))
-    rows = _Rows(card.name, task, options, version, start)
+    rows = _Rows(card.name, task, options, version)
     fresh = [row for metric in missing for row in _measure(metric, evidence, rows)]
     if picture is not None and (not picture.exists() or any(m.reads == "samples" for m in missing)):
         _draw_picture(evidence, picture)
@@ -136,13 +136,13 @@ def _current(
 
 @dataclass(slots=True)
 class _Rows:
-    """Makes the rows of one model."""
+    """Makes the rows of one model; `start` is when the metric at hand began."""
 
     model: str
     task: Task
     options: Options
     version: str
-    start: float
+    start: float = field(default_factory=time.monotonic)
 
     def with_scores(self, metric: Metric, scores: dict[str, Score]) -> Iterator[Result]:
         for column in metric.columns:
@@ -174,6 +174,7 @@ class _Rows:
 
 def _measure(metric: Metric, evidence: Collected, rows: _Rows) -> list[Result]:
     evidence.tell(metric.name, 0, 1)
+    rows.start = time.monotonic()
     try:
         scores = dict(metric.compute(evidence))
         return list(rows.with_scores(metric, scores))
@@ -207,7 +208,6 @@ def evaluate_generator(generator: Generator, task: Task, seed: int, name: str) -
     faults = generators.shape_faults(generator, task.dataset.spec)
     if faults:
         raise ModelError(f"{name}: {faults[0]}")
-    start = time.monotonic()
     evidence = Collected(generator, task, seed)
-    rows = _Rows(name, task, Options(seed=seed), generators.version(generator), start)
+    rows = _Rows(name, task, Options(seed=seed), generators.version(generator))
     return [row for metric in task.metrics for row in _measure(metric, evidence, rows)], evidence

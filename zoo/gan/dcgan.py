@@ -43,8 +43,8 @@ class Config:
     images per step. `rate`, `discriminator_rate`: learning rates. `average`: decay of the generator's moving average.
     """
 
-    latent: int = 26
-    modes: int = 10
+    latent: int = 32
+    modes: int = 16
     width: int = 20
     dropout: float = 0.1
     noise: float = 0.1
@@ -198,9 +198,12 @@ class DCGAN(Model):
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
         """The defaults suit a thousand small images; the paper's latent size and rates serve larger data."""
+        if spec.size <= 256 and spec.levels == 2:
+            # Two levels are told from a generator's greys early on, and modes collapse before they have formed.
+            return Config(latent=16, modes=0)
         if spec.size <= 256:
             return Config()
-        return Config(latent=100, modes=10, width=32, dropout=0.0, steps=20_000, rate=2e-4, discriminator_rate=2e-4)
+        return Config(latent=100, modes=16, width=32, dropout=0.0, steps=20_000, rate=2e-4, discriminator_rate=2e-4)
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Alternate a step of the discriminator with one of the generator; returns the final losses in nats.

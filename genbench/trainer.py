@@ -8,10 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genbench import benchmarks, generators, registry, seeding
-from genbench.contracts import Budget, Setting, Trainable
+from genbench.contracts import Budget, Generator, Setting, Trainable
 from genbench.errors import ModelError
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
+
+
+def _fresh(card: registry.ModelCard, setting: Setting) -> Generator:
+    try:
+        return generators.build(card, setting)
+    except ModelError as error:
+        if setting.benchmark in card.benchmarks or not card.benchmarks:
+            raise
+        raise ModelError(f"{error}; {card.name} is trained with --benchmark {' or '.join(card.benchmarks)}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ def train(
     setting = Setting(card.name, found.name, dataset, device, trained=False, effort=found.effort)
     start = time.monotonic()
     with seeding.scoped(seed, "train", card.name):
-        model = generators.build(card, setting)
+        model = _fresh(card, setting)
         if not isinstance(model, Trainable):
             raise ModelError(f"{card.name} has nothing to train: it defines no fit and save")
         fit = model.fit

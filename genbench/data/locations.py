@@ -38,7 +38,7 @@ def obtain(
         try:
             download(home)
         except Exception as error:  # whatever the network raises, the user needs the two ways out
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise DataError(
                 f"{dataset} is not in {home} and cannot be downloaded ({reason}); "
                 f"where you have a copy, name its folder with --data-root"

@@ -139,6 +139,7 @@ def test_check_passes_the_zoo_and_lists_faults():
         (("run", "--features", "inceptoin"), "no feature extractor is called"),
         (("tradeoff", "dcgan", "--psi", "1:0:2"), "psi must read first:last:step"),
         (("train", "noise"), "nothing to train"),
+        (("train", "rbm"), "rbm models data of two levels, not of 17; rbm is trained with --benchmark digits-binary"),
         (("leaderboard", "nowhere"), "holds no results"),
         (("check", "nowhere:make"), "cannot import nowhere"),
         (("list", "things"), "is not one of"),

@@ -113,7 +113,7 @@ def test_absent_data_names_the_ways_out(tmp_path, monkeypatch):
     def refuse(home):
         raise OSError("no route to host\nand more")
 
-    with pytest.raises(DataError, match=r"mnist .* cannot be downloaded \(no route to host\).*--data-root"):
+    with pytest.raises(DataError, match=r"mnist .* cannot be downloaded \(no route to host and more\).*--data-root"):
         locations.obtain("mnist", None, ("file",), (".",), refuse)
     paths = locations.obtain("mnist", None, ("file",), (".",), lambda home: (home.mkdir(), (home / "file").touch()))
     assert paths == [tmp_path / "data" / "file"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import plugins
 import pytest
 import torch
+from sklearn.naive_bayes import GaussianNB
 
 import genbench
 from genbench import benchmarks, boards, generators, results, runner
@@ -214,6 +216,37 @@ def test_evaluate_reports_and_repeats_what_run_finds(task):
         genbench.evaluate(plugins.WrongSpec(), "digits", n=60)
     with pytest.raises(GenbenchError, match="the weights are gone"):
         genbench.evaluate(plugins.Raises(), "digits", n=60)
+
+
+class Discriminant(plugins.Grey):
+    """A generative classifier whose accuracy scikit-learn knows too."""
+
+    def __init__(self):
+        data = benchmarks.load_dataset(benchmarks.find("digits"))
+        self.model = GaussianNB(var_smoothing=1e-2).fit(data.train.flatten(1), data.train_labels)
+        self.score = self.model.score(data.heldout.flatten(1), data.heldout_labels)
+
+    log_prob_kind = "estimate"
+
+    def class_log_joint(self, x):
+        return torch.from_numpy(self.model.predict_joint_log_proba(x.flatten(1).numpy()))
+
+
+def test_accuracy_agrees_with_scikit_learn_and_needs_classes():
+    model = Discriminant()
+    assert genbench.check(model) == ("log_prob", "class_joint")
+    table = genbench.evaluate(model, "digits", metrics=["accuracy"]).table
+    assert table.loc["accuracy", "value"] == pytest.approx(model.score)
+    assert table.loc["accuracy", "stderr"] == pytest.approx((model.score * (1 - model.score) / 796) ** 0.5)
+    assert genbench.evaluate(plugins.Grey(), metrics=["accuracy"]).table.loc["accuracy", "status"] == "unsupported"
+
+
+def test_the_gap_to_the_truth_of_uniform_noise_has_its_closed_form():
+    task = benchmarks.load("weather", metrics=["gap"])
+    (row,) = runner.run(task, cards("noise"), runner.Options()).rows
+    assert row.value == pytest.approx(30 * math.log(3) - task.dataset.entropy, abs=4 * row.stderr)
+    unknown = genbench.evaluate(plugins.Grey(), "digits", metrics=["gap"]).table
+    assert unknown.loc["gap", "detail"] == "the true distribution of digits is not known"
 
 
 def test_check_finds_every_fault_at_once():

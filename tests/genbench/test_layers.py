@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "runner": {*PURE, "benchmarks", "generators", "evidence", "pictures", "registry", "results", "cache", "__init__"},
     "report": {*PURE, "benchmarks", "boards", "runner", "truncation", "results"},
     "console": set(),
+    "__main__": {"cli"},
 }
 ZOO_MAY_IMPORT = {"contracts", "likelihood", "registry", "errors", "seeding", "estimate"}
 

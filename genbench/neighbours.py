@@ -24,10 +24,10 @@ def _tiles(rows: Tensor, columns: Tensor) -> Iterator[tuple[slice, Tensor]]:
 
 def nearest(points: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Distances and indices, each (n, k) and nearest first, of the k nearest other points of each; needs n > k."""
-    distances = torch.empty(len(points), k, dtype=points.dtype)
-    indices = torch.empty(len(points), k, dtype=torch.int64)
+    distances = points.new_empty(len(points), k)
+    indices = torch.empty(len(points), k, dtype=torch.int64, device=points.device)
     for block, tile in _tiles(points, points):
-        rows = torch.arange(len(tile))
+        rows = torch.arange(len(tile), device=points.device)
         tile[rows, rows + block.start] = torch.inf
         distances[block], indices[block] = tile.topk(k, largest=False)
     return distances, indices
@@ -45,7 +45,7 @@ def covered(queries: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
     for an answer (s, m). A negative radius takes its centre away.
     """
     sets = radius.reshape(-1, len(centres))
-    found = torch.empty(len(sets), len(queries), dtype=torch.bool)
+    found = torch.empty(len(sets), len(queries), dtype=torch.bool, device=queries.device)
     for block, tile in _tiles(queries, centres):
         for row, one in enumerate(sets):
             found[row, block] = (tile <= one).any(1)

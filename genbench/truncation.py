@@ -47,7 +47,7 @@ def sweep(
     seed: int = 0,
     tell: Callable[[float, int, int], None] | None = None,
 ) -> pd.DataFrame:
-    """One row per psi: `psi`, and each sample metric's columns with ``_stderr``; the last row is not truncated.
+    """One row per psi: `psi`, each sample metric's columns with ``_stderr``, `n` and `seed`; the last is not truncated.
 
     Every psi draws under the same seeds, so that neighbouring points differ by psi and not by luck. Raises Unsupported
     where the generator has no `sample_truncated`, ModelError where it breaks its contract.
@@ -78,5 +78,6 @@ def sweep(
                 continue
             for name, score in scores.items():
                 row |= {name: score.value, f"{name}_stderr": score.stderr}
+        row |= {"n": task.n, "seed": seed}
         rows.append(row)
     return pd.DataFrame(rows)

@@ -41,6 +41,16 @@ def catalogue() -> list[ModelCard]:
             capabilities=("log_prob", "training"),
         ),
         ModelCard(
+            "naive-bayes-classifier",
+            "zoo.mixture.naive_bayes_classifier:NaiveBayesClassifier.build",
+            "given its class, every dimension on its own",
+            family="mixture",
+            reference="Maron, Automatic Indexing: An Experimental Inquiry",
+            year=1961,
+            benchmarks=(BINARY,),
+            capabilities=("log_prob", "class_joint", "training"),
+        ),
+        ModelCard(
             "gaussian-mixture",
             "zoo.mixture.gaussian_mixture:GaussianMixture.build",
             "full covariances, fitted by EM",

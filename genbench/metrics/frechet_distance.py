@@ -63,7 +63,8 @@ def frechet_influence(real: Moments, fake: Moments, y: Tensor) -> Tensor:
     2 (m_f - m_r).(y - m_f) + (y - m_f)'(I - T)(y - m_f), with T the optimal transport map from fake to real.
     """
     centred = y - fake.mean
-    bend = torch.eye(len(fake.mean), dtype=torch.float64) - transport_map(fake.covariance, real.covariance)
+    transport = transport_map(fake.covariance, real.covariance)
+    bend = torch.eye(len(transport), dtype=torch.float64, device=transport.device) - transport
     return 2 * centred @ (fake.mean - real.mean) + ((centred @ bend) * centred).sum(1)
 
 

@@ -63,10 +63,10 @@ def _recall_error(real: Tensor, fake: Tensor, k: int) -> float | None:
         return None
     distances, indices = neighbours.nearest(fake, reach)
     rng = seeding.generator("half-samples", len(fake))
-    radii = torch.full((HALF_SAMPLES, len(fake)), -1.0, dtype=fake.dtype)
+    radii = fake.new_full((HALF_SAMPLES, len(fake)), -1.0)
     for radius in radii:
-        half = torch.zeros(len(fake), dtype=torch.bool)
-        half[torch.randperm(len(fake), generator=rng)[: len(fake) // 2]] = True
+        # Drawn on the CPU, whose generator gives the same halves on every machine.
+        half = (torch.randperm(len(fake), generator=rng) < len(fake) // 2).to(fake.device)
         rank = half[indices].cumsum(1)
         kth = (rank < k).sum(1).clamp(max=reach - 1)
         radius[half] = distances.gather(1, kth[:, None])[half, 0]

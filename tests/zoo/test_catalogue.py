@@ -37,7 +37,8 @@ def dataset(spec: SampleSpec) -> Dataset:
         # Smooth blobs: something to learn, whatever the size.
         x = torch.nn.functional.avg_pool2d(torch.rand(40, *spec.shape), 3, 1, 1)
     levelled = (x * spec.levels).clamp(max=spec.levels - 1).to(torch.uint8)
-    return Dataset("test", spec, levelled[:30], levelled[30:])
+    labels = torch.arange(40) % 10
+    return Dataset("test", spec, levelled[:30], levelled[30:], labels[:30], labels[30:])
 
 
 @pytest.mark.parametrize(("card", "board"), PAIRS, ids=name)

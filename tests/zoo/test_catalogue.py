@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import genbench
-from genbench import benchmarks, generators, registry, seeding
+from genbench import benchmarks, generators, registry, results, seeding
 from genbench.contracts import Budget, Dataset, Effort, SampleSpec, Setting, Trainable, capabilities
 from genbench.errors import ModelError
 
@@ -163,7 +163,7 @@ def test_committed_boards_belong_to_the_shipped_checkpoints(board):
     """Rows of a model whose checkpoint or code has changed since would be stale."""
     task = benchmarks.load(board)
     current = {}
-    for row in genbench.boards.results.read(ROOT / "leaderboards" / board / "results.jsonl"):
+    for row in results.read(ROOT / "leaderboards" / board / "results.jsonl"):
         current[row.model, row.column] = row
     protocols = {column.name: task.fingerprint(metric) for metric in task.metrics for column in metric.columns}
     for card, where in PAIRS:

@@ -16,7 +16,10 @@ from genbench import registry
 from genbench.errors import ConformanceError, GenbenchError, InputError, RegistryError
 
 if TYPE_CHECKING:
-    from genbench.contracts import Setting
+    from genbench.benchmarks import Benchmark, Task
+    from genbench.boards import Board
+    from genbench.contracts import Dataset, Setting
+    from genbench.runner import Outcome
 
 F = Callable[..., Any]
 
@@ -113,7 +116,7 @@ def run(
         sys.exit(1)
 
 
-def _show_run(outcome: Any, task: Any, folder: Path, as_json: bool) -> None:
+def _show_run(outcome: Outcome, task: Task, folder: Path, as_json: bool) -> None:
     """Save and print the board of everything in the folder that the run's protocol covers."""
     from genbench import boards
 
@@ -136,7 +139,7 @@ def _cards_on(benchmark: str) -> list[registry.ModelCard]:
     return cards
 
 
-def _print_board(board: Any) -> None:
+def _print_board(board: Board) -> None:
     from genbench.console import output
 
     console = output()
@@ -202,21 +205,23 @@ def tradeoff(
     """Sweep the truncation of MODELS: tradeoff-MODEL.csv for each and one picture of their curves."""
     from genbench import benchmarks, boards, generators, pictures, truncation
     from genbench.console import counting
-    from genbench.contracts import Setting
 
     psis = None if psi is None else truncation.parse_psis(psi)
     cards = [generators.resolve(name) for name in models]
     check_device(device)
     task = benchmarks.load(benchmark, n=n, data_root=data_root)
     folder = out if out is not None else Path("leaderboards") / task.benchmark.name
+    settings = [_setting(card, task.benchmark, task.dataset, device) for card in cards]
+    built = {card.name: generators.build(card, setting) for card, setting in zip(cards, settings, strict=True)}
+    for name, model in built.items():
+        truncation.require_truncation(model, task, name)
     curves = {}
-    for card in cards:
-        setting = Setting(card.name, task.benchmark.name, task.dataset, device, effort=task.benchmark.effort)
-        with counting(card.name) as tell:
-            curves[card.name] = truncation.sweep(generators.build(card, setting), task, psis, seed, tell)
-        path = folder / f"tradeoff-{pictures.file_name(card.name)}.csv"
-        boards.write_text(path, curves[card.name].to_csv(index=False))
-        click.echo(f"{card.name} ({path})\n{curves[card.name].round(3).to_string(index=False)}\n")
+    for name, model in built.items():
+        with counting(name) as tell:
+            curves[name] = truncation.sweep(model, task, psis, seed, tell)
+        path = folder / f"tradeoff-{pictures.file_name(name)}.csv"
+        boards.write_text(path, curves[name].to_csv(index=False))
+        click.echo(f"{name} ({path})\n{curves[name].round(3).to_string(index=False)}\n")
     picture = folder / f"tradeoff-{'-'.join(pictures.file_name(name) for name in curves)}.png"
     pictures.save_tradeoff(curves, picture)
     click.echo(f"picture: {picture}", err=True)
@@ -316,7 +321,7 @@ def check(model: str, benchmark: str, seed: int, device: str, data_root: Path | 
     card = generators.resolve(model)
     check_device(device)
     found = benchmarks.find(benchmark)
-    setting = _setting(card, found, device, data_root)
+    setting = _setting(card, found, benchmarks.load_dataset(found, data_root), device)
     try:
         offered = checks.check(generators.build(card, setting), setting.spec)
     except ConformanceError as error:
@@ -327,8 +332,7 @@ def check(model: str, benchmark: str, seed: int, device: str, data_root: Path | 
     click.echo(f"{model}: ok; {', '.join(('sample', *offered))}")
 
 
-def _setting(card: registry.ModelCard, found: Any, device: str, data_root: Path | None) -> Setting:
-    from genbench import benchmarks
+def _setting(card: registry.ModelCard, benchmark: Benchmark, dataset: Dataset, device: str) -> Setting:
     from genbench.contracts import Setting
 
-    return Setting(card.name, found.name, benchmarks.load_dataset(found, data_root), device, effort=found.effort)
+    return Setting(card.name, benchmark.name, dataset, device, effort=benchmark.effort)

@@ -40,6 +40,16 @@ def parse_psis(text: str) -> tuple[float, ...]:
         raise InputError(f"psi must read first:last:step or a,b,c with positive numbers, not {text!r}") from error
 
 
+def require_truncation(generator: Generator, task: Task, name: str = "the model") -> HasTruncation:
+    """The generator, if it fits the task and can be truncated. Raises ModelError or Unsupported, naming it."""
+    faults = generators.shape_faults(generator, task.dataset.spec)
+    if faults:
+        raise ModelError(f"{name}: {faults[0]}")
+    if not isinstance(generator, HasTruncation):
+        raise Unsupported(f"{name} defines no truncation (sample_truncated)")
+    return generator
+
+
 def sweep(
     generator: Generator,
     task: Task,
@@ -54,20 +64,16 @@ def sweep(
     """
     import pandas as pd
 
-    faults = generators.shape_faults(generator, task.dataset.spec)
-    if faults:
-        raise ModelError(faults[0])
-    if not isinstance(generator, HasTruncation):
-        raise Unsupported("the model defines no truncation (sample_truncated)")
-    none = generators.untruncated(generator)
+    model, truncated = generator, require_truncation(generator, task)
+    none = generators.untruncated(truncated)
     if psis is None:
-        psis = THRESHOLD_PSIS if generator.truncation == "threshold" else DEFAULT_PSIS
+        psis = THRESHOLD_PSIS if truncated.truncation == "threshold" else DEFAULT_PSIS
     points = sorted({*psis, none})
     rows = []
     for index, psi in enumerate(points):
         if tell is not None:
             tell(psi, index, len(points))
-        evidence = Collected(generator, task, seed, psi=psi)
+        evidence = Collected(model, task, seed, psi=psi)
         row: dict[str, float | None] = {"psi": psi}
         for metric in task.metrics:
             if metric.reads != "samples":

@@ -27,6 +27,20 @@ def quantize(y: Tensor, levels: int) -> Tensor:
     return (y * levels).floor().clamp(0, levels - 1).to(torch.uint8)
 
 
+def to_logits(y: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """Values y (n, *shape) in [0, 1) to logits of margin + (1 - 2 margin) y, with log |det| of the map, (n,).
+
+    The margin keeps the logits finite (L. Dinh et al., "Density Estimation Using Real NVP", 2017, section 4.1).
+    """
+    p = margin + (1 - 2 * margin) * y
+    return p.logit(), (math.log(1 - 2 * margin) - p.log() - (1 - p).log()).flatten(1).sum(1)
+
+
+def from_logits(v: Tensor, margin: float) -> Tensor:
+    """The inverse of `to_logits`; the margin lets values leave [0, 1) a little."""
+    return (v.sigmoid() - margin) / (1 - 2 * margin)
+
+
 def dequantized_log_prob(log_density: Callable[[Tensor], Tensor], x: Tensor, spec: SampleSpec, samples: int) -> Tensor:
     """A lower bound on log P(x) of a mass, float64 (n,), for a model of the density of `dequantize(x)`.
 

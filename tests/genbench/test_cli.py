@@ -119,7 +119,9 @@ def test_tradeoff_writes_a_curve_and_a_picture(tmp_path):
     with Image.open(tmp_path / "tradeoff-dcgan.png") as image:
         assert image.size[0] > 1000
     assert "precision" in result.stdout
-    assert "defines no truncation" in call("tradeoff", "noise", "--out", tmp_path, code=1).stderr
+    refused = call("tradeoff", "real-nvp", "noise", "--out", tmp_path / "none", code=1)
+    assert "noise defines no truncation" in refused.stderr
+    assert not (tmp_path / "none").exists(), "refused before any work"
 
 
 def test_check_passes_the_zoo_and_lists_faults():

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec, Setting
-from genbench.likelihood import dequantize, dequantized_log_prob, quantize
+from genbench.likelihood import dequantize, dequantized_log_prob, from_logits, quantize, to_logits
 from zoo.nn import Model, require_image, require_levels
 from zoo.training import in_batches, minimise, sizes
 
@@ -222,10 +222,7 @@ class RealNVP(Model):
 
     def transform(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Values (n, C, H, W) in [0, 1) to z (n, size), with log |det dz/dy| (n,)."""
-        alpha = self.config.alpha
-        p = alpha + (1 - 2 * alpha) * y
-        x = p.logit()
-        log_det = (math.log(1 - 2 * alpha) - p.log() - (1 - p).log()).flatten(1).sum(1)
+        x, log_det = to_logits(y, self.config.alpha)
         parts = []
         for scale in self.scales:
             x, finished, change = scale(x)
@@ -245,8 +242,7 @@ class RealNVP(Model):
             reversed(self.scales), reversed(parts), reversed(self.finished_shapes), strict=True
         ):
             x = scale.inverse(x, part.unflatten(1, shape))
-        alpha = self.config.alpha
-        return (x.sigmoid() - alpha) / (1 - 2 * alpha)
+        return from_logits(x, self.config.alpha)
 
     def log_density(self, y: Tensor, /) -> Tensor:
         """log p(y) in nats (n,), the density of values y (n, C, H, W) in [0, 1)."""

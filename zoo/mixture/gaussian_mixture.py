@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from genbench.contracts import Budget, Dataset, SampleSpec, Setting
-from genbench.likelihood import dequantize, dequantized_log_prob, quantize
+from genbench.likelihood import dequantize, dequantized_log_prob, from_logits, quantize, to_logits
 from zoo.nn import Model, require_levels
 from zoo.training import in_batches, report, sizes
 
@@ -110,14 +110,11 @@ class GaussianMixture(Model):
 
     def open(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Values (n, D) in [0, 1) to logits v (n, D), with log |det dv/dy| (n,)."""
-        alpha = self.config.alpha
-        p = alpha + (1 - 2 * alpha) * y
-        return p.logit(), (math.log(1 - 2 * alpha) - p.log() - (1 - p).log()).sum(1)
+        return to_logits(y, self.config.alpha)
 
     def close(self, v: Tensor) -> Tensor:
-        """The inverse of `open`; the logit's margin lets values leave [0, 1) a little."""
-        alpha = self.config.alpha
-        return (v.sigmoid() - alpha) / (1 - 2 * alpha)
+        """The inverse of `open`."""
+        return from_logits(v, self.config.alpha)
 
     def seed(self, x: Tensor) -> None:
         """k-means++: each next mean is an item drawn in proportion to its squared distance from the nearest mean."""

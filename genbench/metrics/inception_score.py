@@ -39,22 +39,23 @@ def inception_score(probs: Array, splits: int = 10) -> InceptionScoreResult:
         raise InputError(f"the Inception Score needs at least as many samples as splits, got {len(p)} for {splits}")
     if (p < 0).any() or ((p.sum(1) - 1).abs() > 1e-3).any():
         raise InputError("probs must be class probabilities: at least 0, each row summing to 1")
-    scores = torch.tensor([_score(part) for part in p.tensor_split(splits)], dtype=torch.float64)
-    whole = _score(p)
-    relative_error = float(_divergences(p).std(correction=1) / len(p) ** 0.5) if len(p) > 1 else None
+    negative_entropy = torch.xlogy(p, p).sum(1)
+    parts = zip(p.tensor_split(splits), negative_entropy.tensor_split(splits), strict=True)
+    scores = torch.stack([_divergences(*part).mean().exp() for part in parts])
+    divergences = _divergences(p, negative_entropy)
+    whole = float(divergences.mean().exp())
+    relative_error = float(divergences.std(correction=1) / len(p) ** 0.5) if len(p) > 1 else None
     mean, std = float(scores.mean()), float(scores.std(correction=0))
     if relative_error is None:
         return InceptionScoreResult(Estimate(mean), std, Estimate(whole))
     return InceptionScoreResult(Estimate(mean, mean * relative_error), std, Estimate(whole, whole * relative_error))
 
 
-def _divergences(p: Tensor) -> Tensor:
-    """KL(p(y|x) || p(y)) of each row, in nats."""
-    return (torch.xlogy(p, p) - torch.xlogy(p, p.mean(0))).sum(1)
-
-
-def _score(p: Tensor) -> float:
-    return float(_divergences(p).mean().exp())
+def _divergences(p: Tensor, negative_entropy: Tensor) -> Tensor:
+    """KL(p(y|x) || p(y)) of each row, in nats; `negative_entropy` is the sum of p log p of each row."""
+    marginal = p.mean(0)
+    # A class that no row gives any probability adds nothing, whatever its logarithm.
+    return negative_entropy - p @ torch.where(marginal > 0, marginal, 1.0).log()
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,16 +75,25 @@ def test_impossible_specs_and_budgets_are_refused(shape, levels):
         Budget(steps=0)
 
 
-def test_radii_and_membership_equal_brute_force_across_tiles(monkeypatch):
+@pytest.mark.parametrize("scale", [1.0, 0.1, 1e8, 1e-8])
+@pytest.mark.parametrize("origin", [0.0, 1e6, -3e9])
+@pytest.mark.parametrize("kind", ["ties", "continuous", "constant"])
+def test_radii_and_membership_equal_brute_force_across_tiles(monkeypatch, kind, origin, scale):
     monkeypatch.setattr(neighbours, "TILE_ELEMENTS", 100)
     rng = torch.Generator().manual_seed(0)
-    points = torch.randint(0, 4, (60, 3), generator=rng).double()  # many ties and duplicates
-    queries = torch.randint(0, 6, (40, 3), generator=rng).double()
-    distances = (points[:, None] - points[None]).square().sum(2).sqrt()
+    if kind == "continuous":
+        points, queries = (torch.randn(n, 3, generator=rng, dtype=torch.float64) for n in (60, 40))
+        queries[:10] = points[:10]  # exactly on centres
+    else:
+        high = 1 if kind == "constant" else 4
+        points, queries = (torch.randint(0, high, (n, 3), generator=rng).double() for n in (60, 40))
+    points, queries = scale * points + origin, scale * queries + origin
+    distances = neighbours.exact_distances(points, points)
+    torch.testing.assert_close(distances, (points[:, None] - points[None]).square().sum(2).sqrt())
     expected = torch.stack([torch.cat([row[:i], row[i + 1 :]]).sort().values[2] for i, row in enumerate(distances)])
     radii = neighbours.radii(points, 3)
     assert torch.equal(radii, expected)
-    inside = (queries[:, None] - points[None]).square().sum(2).sqrt() <= expected
+    inside = neighbours.exact_distances(queries, points) <= expected
     assert torch.equal(neighbours.covered(queries, points, radii), inside.any(1))
     without = expected.clone()
     without[:30] = -1

@@ -123,7 +123,7 @@ def catalogue() -> list[ModelCard]:
         ModelCard(
             "dcgan",
             "zoo.gan.dcgan:DCGAN.build",
-            "convolutional GAN, truncated z",
+            "convolutional GAN with a choice of modes, truncated z",
             family="gan",
             reference="Radford, Metz, Chintala, Unsupervised Representation Learning with DCGANs",
             year=2016,

@@ -18,8 +18,9 @@ from sklearn.naive_bayes import GaussianNB
 
 import genbench
 from genbench import benchmarks, boards, generators, results, runner
-from genbench.errors import ConformanceError, GenbenchError, InputError, RegistryError
+from genbench.errors import ConformanceError, GenbenchError, InputError, RegistryError, Unsupported
 from genbench.metrics import frechet_distance, precision_recall
+from genbench.truncation import parse_psis
 
 ROOT = Path(__file__).parents[2]
 
@@ -247,6 +248,41 @@ def test_the_gap_to_the_truth_of_uniform_noise_has_its_closed_form():
     assert row.value == pytest.approx(30 * math.log(3) - task.dataset.entropy, abs=4 * row.stderr)
     unknown = genbench.evaluate(plugins.Grey(), "digits", metrics=["gap"]).table
     assert unknown.loc["gap", "detail"] == "the true distribution of digits is not known"
+
+
+class Blurred(plugins.Grey):
+    """Truncation by temperature: levels pulled towards the middle."""
+
+    truncation = "temperature"
+
+    def sample(self, n):
+        return self.sample_truncated(n, psi=1.0)
+
+    def sample_truncated(self, n, *, psi):
+        return (8 + psi * (torch.randint(17, (n, 1, 8, 8)) - 8)).round().to(torch.uint8)
+
+
+def test_a_tradeoff_ends_where_an_evaluation_stands(task):
+    curve = genbench.tradeoff(Blurred(), "digits", psis=[0.5], n=60, seed=2)
+    assert curve["psi"].tolist() == [0.5, 1.0]
+    whole = genbench.evaluate(Blurred(), "digits", n=60, seed=2).table
+    for column in ("fid", "is", "precision", "recall"):
+        assert curve[column].iloc[1] == whole.loc[column, "value"]
+        assert curve[f"{column}_stderr"].iloc[1] == whole.loc[column, "stderr"]
+    assert curve["fid"].iloc[0] != curve["fid"].iloc[1]
+    with pytest.raises(Unsupported, match="defines no truncation"):
+        genbench.tradeoff(plugins.Grey(), "digits", n=60)
+
+
+@pytest.mark.parametrize(("text", "psis"), [("0.2:0.6:0.2", (0.2, 0.4, 0.6)), ("0.5,inf", (0.5, math.inf))])
+def test_psis_are_read_as_written(text, psis):
+    assert parse_psis(text) == psis
+
+
+@pytest.mark.parametrize("text", ["", "1:0.5:0.1", "0:1:0.1", "0.5,-1", "a", "0.1:1", "0.1:inf:0.1"])
+def test_impossible_psis_are_refused(text):
+    with pytest.raises(InputError, match="psi must read"):
+        parse_psis(text)
 
 
 def test_check_finds_every_fault_at_once():

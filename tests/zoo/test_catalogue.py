@@ -154,6 +154,7 @@ def test_the_committed_truncation_curve_bends_the_right_way():
     psi = [row["psi"] for row in curve]
     assert psi == sorted(psi)
     first, last = curve[0], curve[-1]
+    assert last["fid"] == float(board_rows("digits")["dcgan"]["fid"])
     assert first["precision"] > last["precision"] + 2 * last["precision_stderr"]
     assert first["recall"] < last["recall"] - 2 * last["recall_stderr"]
 

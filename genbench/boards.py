@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -44,15 +44,16 @@ class Board:
     sorted_by: str = ""
 
     @classmethod
-    def of(cls, rows: Iterable[Result], protocols: Collection[str] | None = None, sort: str | None = None) -> Board:
+    def of(cls, rows: Iterable[Result], protocols: Mapping[str, str] | None = None, sort: str | None = None) -> Board:
         """The board of one benchmark's rows.
 
-        In each column only rows of one protocol stand: that of `protocols`, else the one that most models share, the
-        newest where that is undecided. Models are ranked by `sort`, else by the first column.
+        In each column only rows of one protocol stand: that which `protocols` names for the column, else the one that
+        most models share, the newest where that is undecided. Models are ranked by `sort`, else by the first column.
         """
         newest = results.newest(rows)
         names = list(dict.fromkeys(row.column for row in newest))
-        chosen = {name: _protocol([row for row in newest if row.column == name], protocols) for name in names}
+        chosen = {name: _shared_protocol([row for row in newest if row.column == name]) for name in names}
+        chosen |= {name: protocol for name, protocol in (protocols or {}).items() if name in chosen}
         cells: dict[tuple[str, int], dict[str, Result]] = {}
         outside: list[Result] = []
         for row in newest:
@@ -60,7 +61,7 @@ class Board:
                 cells.setdefault((row.model, row.seed), {})[row.column] = row
             else:
                 outside.append(row)
-        columns = tuple(describe(name) for name in names if chosen[name] is not None)
+        columns = tuple(describe(name) for name in names)
         left_out = [row for row in outside if row.column not in cells.get((row.model, row.seed), {})]
         board = cls(newest[0].benchmark if newest else "", columns, cells, _sentences(left_out))
         return board.sorted(sort or (columns[0].name if columns else ""))
@@ -191,10 +192,8 @@ def cell_text(column: Column, row: Result | None) -> str:
     return f"{MARKS.get(row.kind, '')}{row.value:.{column.digits}f}{error}"
 
 
-def _protocol(rows: Sequence[Result], allowed: Collection[str] | None) -> str | None:
-    """The protocol of a column: the allowed one, or the one of most models, the newest among equals."""
-    if allowed is not None:
-        return next((row.protocol for row in rows if row.protocol in allowed), None)
+def _shared_protocol(rows: Sequence[Result]) -> str:
+    """The protocol of most of a column's rows, the newest among equals."""
     votes = Counter(row.protocol for row in rows)
     newest_first = [row.protocol for row in reversed(rows)]
     return max(votes, key=lambda protocol: (votes[protocol], -newest_first.index(protocol)))

@@ -117,10 +117,10 @@ def run(
 
 
 def _show_run(outcome: Outcome, task: Task, folder: Path, as_json: bool) -> None:
-    """Save and print the board of everything in the folder that the run's protocol covers."""
+    """Save and print the board of everything in the folder; the run's own protocol decides where there are several."""
     from genbench import boards
 
-    protocols = {task.fingerprint(metric) for metric in task.metrics}
+    protocols = {column.name: task.fingerprint(metric) for metric in task.metrics for column in metric.columns}
     rows = boards.read(folder, task.benchmark.name)
     board = boards.Board.of(rows, protocols)
     board.save(folder)

@@ -63,9 +63,11 @@ def test_only_rows_of_one_protocol_meet_and_the_others_are_named():
     assert order(board)[0] == "b", "a better number of another protocol does not win"
     assert board.left_out == ("left out, another protocol (p2, n = 50): d, seed 0: fid",)
     assert "p2, n = 50" in board.to_markdown()
-    chosen = boards.Board.of(rows, protocols={"p2"})
+    chosen = boards.Board.of(rows, protocols={"fid": "p2"})
     assert chosen.cells["a", 0]["fid"].value == 0.2
-    assert "is" not in [column.name for column in chosen.columns]
+    assert order(chosen)[:2] == ["d", "a"]
+    assert [column.name for column in chosen.columns] == ["fid", "is", "nll"], "other columns stay as they are"
+    assert "p1, n = 1000): b, seed 0: fid" in chosen.left_out[0]
 
 
 def test_undecided_protocols_go_to_the_newest():

@@ -49,6 +49,8 @@ def test_run_prints_the_board_and_writes_everything(tmp_path):
     assert read(tmp_path / "results.jsonl") == rows
     shown = call("leaderboard", tmp_path)
     assert shown.stdout == result.stdout
+    one = call("run", "digits", "-n", 200, "-m", "noise", "--metric", "fid", "--out", tmp_path)
+    assert one.stdout == result.stdout, "asking for one metric drops no column from the board"
 
 
 def test_run_as_json_prints_rows_alone(tmp_path):

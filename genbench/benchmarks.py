@@ -164,7 +164,7 @@ def find(name: str) -> Benchmark:
 def load_dataset(benchmark: Benchmark, data_root: Path | None = None) -> Dataset:
     """The data of a benchmark. Raises DataError where it can neither be found nor downloaded."""
     if benchmark.name in BENCHMARKS:
-        return registry.load(registry.find("datasets", benchmark.dataset).target)(data_root)  # type: ignore[no-any-return]
+        return registry.load(registry.find("datasets", benchmark.dataset).target)(data_root)
     from genbench.data.files import load as load_files
 
     return load_files(Path(benchmark.dataset))
@@ -205,11 +205,11 @@ def _metric(name: str) -> Metric:
     """A metric by its own name, or by that of one of its columns."""
     cards = registry.cards("metrics")
     if name in cards:
-        return registry.load(cards[name].target)()  # type: ignore[no-any-return]
+        return registry.load(cards[name].target)()
     columns: dict[str, Any] = {}
     for card in cards.values():
         metric = registry.load(card.target)()
         columns |= {column.name: metric for column in metric.columns}
     if name not in columns:
         raise RegistryError(registry.unknown("metrics", name, {*cards, *columns}))
-    return columns[name]  # type: ignore[no-any-return]
+    return columns[name]

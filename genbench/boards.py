@@ -153,7 +153,7 @@ class Board:
         console.print(self.to_rich())
         for note in self.notes:
             console.print(note, markup=False, highlight=False)
-        return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+        return console.file.getvalue()  # type: ignore[attr-defined]
 
     def to_rich(self) -> Any:
         """The table for a terminal."""

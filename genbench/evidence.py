@@ -94,4 +94,4 @@ class Collected:
         found = self._parts[part]
         if isinstance(found, Exception):
             raise found
-        return found  # type: ignore[no-any-return]
+        return found

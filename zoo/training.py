@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -48,31 +49,43 @@ class Average:
             parameter.copy_(kept)
 
 
+class Recipe(Protocol):
+    """What a configuration says of its training: optimiser steps, items per step, initial rate, weight decay."""
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def rate(self) -> float: ...
+
+    @property
+    def decay(self) -> float: ...
+
+
 def minimise(
     loss: Callable[[Tensor], Tensor],
     module: nn.Module,
     data: Tensor,
     budget: Budget,
-    *,
-    steps: int,
-    batch: int = 100,
-    rate: float = 1e-3,
-    decay: float = 0.0,
+    recipe: Recipe,
     average: float = 0.99,
 ) -> dict[str, float]:
     """Minimise ``loss(minibatch)`` over the module's parameters and leave their moving average in it.
 
-    `rate` falls to zero on a cosine, `decay` is AdamW's weight decay, gradients are clipped at norm 5. Returns the mean
+    The learning rate falls to zero on a cosine, the decay is AdamW's, gradients are clipped at norm 5. Returns the mean
     loss of the last tenth of the steps. Raises ModelError where the loss is no longer finite.
     """
     device = next(module.parameters()).device
-    steps = budget.steps or steps
-    optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=decay)
+    steps = budget.steps or recipe.steps
+    optimiser = torch.optim.AdamW(module.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     averaged = Average(module, average)
     recent: list[float] = []
     module.train()
-    for step, x in zip(range(1, steps + 1), batches(data, batch), strict=False):
+    for step, x in zip(range(1, steps + 1), batches(data, recipe.batch), strict=False):
         value = loss(x.to(device))
         optimiser.zero_grad()
         value.backward()

@@ -36,7 +36,7 @@ def _shared_error(evidence: Evidence) -> float:
 
 
 def _kind(evidence: Evidence) -> Kind:
-    return evidence.generator.log_prob_kind  # type: ignore[attr-defined, no-any-return]
+    return evidence.generator.log_prob_kind  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,16 +173,12 @@ class PixelCNN(Model):
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the likelihood of the train split; the loss is in nats per dimension."""
-        c = self.config
         return minimise(
             lambda x: -self.log_masses(x).mean(),
             self,
             dataset.train,
             budget,
-            steps=c.steps,
-            batch=c.batch,
-            rate=c.rate,
-            decay=c.decay,
+            self.config,
             average=0.995,
         )
 

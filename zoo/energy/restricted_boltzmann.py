@@ -95,9 +95,7 @@ class RestrictedBoltzmann(Model):
             chains = self.gibbs(chains if c.persistent else x, c.k)
             return self.divergence(x, chains)
 
-        figures = minimise(
-            loss, self, dataset.train, budget, steps=c.steps, batch=c.batch, rate=c.rate, decay=c.decay, average=0.999
-        )
+        figures = minimise(loss, self, dataset.train, budget, c, average=0.999)
         self._log_z = None
         return {"divergence": figures["loss"]}
 

@@ -207,17 +207,13 @@ class RealNVP(Model):
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the likelihood of the train split, dequantized anew at each step; the loss is in nats per pixel."""
-        c = self.config
         return minimise(
             lambda x: -self.log_density(dequantize(x, self.levels)).mean() / self.spec.size + math.log(self.levels),
             self,
             dataset.train,
             budget,
-            steps=c.steps,
-            batch=c.batch,
-            rate=c.rate,
-            decay=c.decay,
-            average=c.average,
+            self.config,
+            self.config.average,
         )
 
     def transform(self, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -86,7 +86,7 @@ class Autoencoder(Model):
             # Codes kept small lie close together, which leaves a Gaussian fewer holes to fall into.
             return error.square().mean() + c.penalty * code.square().mean()
 
-        figures = minimise(loss, self, dataset.train, budget, steps=c.steps, batch=c.batch, rate=c.rate, decay=c.decay)
+        figures = minimise(loss, self, dataset.train, budget, c)
         self.fit_gaussian(self.encode(dataset.train))
         return figures
 

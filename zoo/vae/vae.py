@@ -92,16 +92,12 @@ class VAE(Model):
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the ELBO; the loss is its negative in nats per dimension."""
-        c = self.config
         return minimise(
             lambda x: -self.elbo(x).mean() / self.spec.size,
             self,
             dataset.train,
             budget,
-            steps=c.steps,
-            batch=c.batch,
-            rate=c.rate,
-            decay=c.decay,
+            self.config,
         )
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genbench import cache, registry
-from genbench.contracts import Column, Dataset, Effort, FeatureExtractor, Features, Metric
+from genbench.contracts import Dataset, Effort, FeatureExtractor, Features, Metric, Setting
 from genbench.errors import DataError, InputError, RegistryError
 from genbench.results import SCHEMA, fingerprint
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CONVENTIONS = 1  # raised whenever a metric's definition changes, so that old and new numbers never meet
 
 IMAGE_METRICS = ("fid", "is", "precision-recall", "likelihood")
+PIXEL_METRICS = ("fid", "precision-recall", "likelihood")  # where the features know no classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Benchmark:
     n: int
     summary: str = ""
     effort: Effort = field(default_factory=Effort)
+
+    def setting(self, model: str, dataset: Dataset, device: str, trained: bool = True) -> Setting:
+        """What a model's factory is told on this benchmark."""
+        return Setting(model, self.name, dataset, device, trained, self.effort)
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
@@ -63,7 +68,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             "fashion-mnist",
             "fashion-mnist",
             "identity",
-            ("fid", "precision-recall", "likelihood"),
+            PIXEL_METRICS,
             10_000,
             "28x28 grey clothes, downloaded",
         ),
@@ -71,7 +76,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             "cifar10",
             "cifar10",
             "identity",
-            ("fid", "precision-recall", "likelihood"),
+            PIXEL_METRICS,
             10_000,
             "3x32x32 colour photographs, downloaded",
         ),
@@ -101,10 +106,6 @@ class Task:
         key = {"features of": "heldout", "data": self.dataset.sha256, "extractor": self.extractor.fingerprint}
         found = cache.tensors(key, extract)
         return Features(found["embeddings"], found.get("probabilities"))
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        return tuple(column for metric in self.metrics for column in metric.columns)
 
     def protocol(self, metric: Metric) -> dict[str, object]:
         """Everything but the model that can change a metric's numbers."""
@@ -155,7 +156,7 @@ def find(name: str) -> Benchmark:
             raise RegistryError(
                 f"{name} would be called {stem!r} like the bundled benchmark; rename the folder or file"
             )
-        return Benchmark(stem, str(path), "identity", ("fid", "precision-recall", "likelihood"), 1000)
+        return Benchmark(stem, str(path), "identity", PIXEL_METRICS, 1000)
     if "/" in name or name.endswith(".npz"):
         raise DataError(f"{name} does not exist; give a folder of images, an .npz, or the name of a benchmark")
     raise RegistryError(registry.unknown("benchmarks", name, BENCHMARKS))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from genbench import registry, results
+from genbench import atomic, registry, results
 from genbench.contracts import Column
 from genbench.errors import RegistryError, ResultsError
 from genbench.results import Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 MARKS: Mapping[str, str] = {"lower_bound": "<= ", "estimate": "~ "}
 ARROWS: Mapping[str, str] = {"lower": "↓", "higher": "↑"}
@@ -91,7 +93,7 @@ class Board:
                 row = cells.get(column.name)
                 record[column.name] = None if row is None else row.value
                 record[f"{column.name}_stderr"] = None if row is None else row.stderr
-            record["kind"] = next((row.kind for row in cells.values() if row.kind), "")
+            record["kind"] = _kind(cells)
             records.append(record)
         numbers = [name for c in self.columns for name in (c.name, f"{c.name}_stderr")]
         frame = pd.DataFrame(records, columns=["model", "seed", *numbers, "kind"])
@@ -102,7 +104,7 @@ class Board:
     def formatted(self) -> tuple[list[str], list[list[str]]]:
         """Headings with arrows, and rows of text: rank, model, (seed,) one cell per column, and the kind."""
         seeds = len({seed for _, seed in self.cells}) > 1
-        likelihoods = any(row.kind for cells in self.cells.values() for row in cells.values())
+        likelihoods = any(map(_kind, self.cells.values()))
         heads = ["#", "model", *(["seed"] if seeds else [])]
         heads += [f"{c.title} {ARROWS[c.better]}" + (f" ({c.unit})" if c.unit else "") for c in self.columns]
         heads += ["likelihood"] if likelihoods else []
@@ -111,8 +113,7 @@ class Board:
             ranked = self.sorted_by in cells and cells[self.sorted_by].value is not None
             line = [str(number) if ranked else "", model, *([str(seed)] if seeds else [])]
             line += [cell_text(column, cells.get(column.name)) for column in self.columns]
-            kind = next((row.kind for row in cells.values() if row.kind), "")
-            lines.append(line + ([kind.replace("lower_bound", "bound")] if likelihoods else []))
+            lines.append(line + ([_kind(cells).replace("lower_bound", "bound")] if likelihoods else []))
         return heads, lines
 
     @property
@@ -149,14 +150,12 @@ class Board:
 
         from rich.console import Console
 
-        console = Console(file=io.StringIO(), width=200)
-        console.print(self.to_rich())
-        for note in self.notes:
-            console.print(note, markup=False, highlight=False)
-        return console.file.getvalue()  # type: ignore[attr-defined]
+        text = io.StringIO()
+        self.show(Console(file=text, width=200))
+        return text.getvalue()
 
-    def to_rich(self) -> Any:
-        """The table for a terminal."""
+    def show(self, console: Console) -> None:
+        """Print the table and the notes below it."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
@@ -166,7 +165,9 @@ class Board:
             table.add_column(head, justify="left" if head in ("model", "likelihood") else "right", no_wrap=True)
         for line in lines:
             table.add_row(*line)
-        return table
+        console.print(table)
+        for note in self.notes:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
 
     def to_html(self) -> str:
         """The table as a fragment of HTML, notes as paragraphs."""
@@ -178,8 +179,13 @@ class Board:
 
     def save(self, folder: Path) -> None:
         """Write ``leaderboard.csv`` and ``leaderboard.md``, each exchanged atomically."""
-        write_text(folder / "leaderboard.csv", self.table.to_csv())
-        write_text(folder / "leaderboard.md", self.to_markdown())
+        atomic.write_text(folder / "leaderboard.csv", self.table.to_csv())
+        atomic.write_text(folder / "leaderboard.md", self.to_markdown())
+
+
+def _kind(cells: Mapping[str, Result]) -> str:
+    """What kind of likelihood a model's cells hold, or nothing."""
+    return next((row.kind for row in cells.values() if row.kind), "")
 
 
 def cell_text(column: Column, row: Result | None) -> str:
@@ -236,14 +242,3 @@ def leaderboard(folder: Path | str, sort: str | None = None) -> pd.DataFrame:
     if len(found) > 1:
         raise ResultsError(f"{folder} holds several benchmarks: {', '.join(board.benchmark for board in found)}")
     return found[0].table
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file atomically. Raises ResultsError where that is impossible."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text)
-        os.replace(part, path)
-    except OSError as error:
-        raise ResultsError(f"cannot write {path}: {error.strerror}; choose another folder with --out") from error

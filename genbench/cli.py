@@ -16,9 +16,7 @@ from genbench import registry
 from genbench.errors import ConformanceError, GenbenchError, InputError, RegistryError
 
 if TYPE_CHECKING:
-    from genbench.benchmarks import Benchmark, Task
-    from genbench.boards import Board
-    from genbench.contracts import Dataset, Setting
+    from genbench.benchmarks import Task
     from genbench.runner import Outcome
 
 F = Callable[..., Any]
@@ -119,6 +117,7 @@ def run(
 def _show_run(outcome: Outcome, task: Task, folder: Path, as_json: bool) -> None:
     """Save and print the board of everything in the folder; the run's own protocol decides where there are several."""
     from genbench import boards
+    from genbench.console import output
 
     protocols = {column.name: task.fingerprint(metric) for metric in task.metrics for column in metric.columns}
     rows = boards.read(folder, task.benchmark.name)
@@ -128,7 +127,7 @@ def _show_run(outcome: Outcome, task: Task, folder: Path, as_json: bool) -> None
         for row in outcome.rows:
             click.echo(json.dumps(asdict(row)))
     else:
-        _print_board(board)
+        board.show(output())
         click.echo(f"{folder}/: results.jsonl, leaderboard.csv, leaderboard.md, samples/*.png", err=True)
 
 
@@ -137,15 +136,6 @@ def _cards_on(benchmark: str) -> list[registry.ModelCard]:
     if not any(benchmark in card.benchmarks for card in cards):
         raise InputError(f"no model stands on {benchmark} by itself; name yours with --model module:factory")
     return cards
-
-
-def _print_board(board: Board) -> None:
-    from genbench.console import output
-
-    console = output()
-    console.print(board.to_rich())
-    for note in board.notes:
-        console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def check_device(device: str) -> None:
@@ -203,7 +193,7 @@ def tradeoff(
     data_root: Path | None,
 ) -> None:
     """Sweep the truncation of MODELS: tradeoff-MODEL.csv for each and one picture of their curves."""
-    from genbench import benchmarks, boards, generators, pictures, truncation
+    from genbench import atomic, benchmarks, generators, pictures, truncation
     from genbench.console import counting
 
     psis = None if psi is None else truncation.parse_psis(psi)
@@ -211,8 +201,9 @@ def tradeoff(
     check_device(device)
     task = benchmarks.load(benchmark, n=n, data_root=data_root)
     folder = out if out is not None else Path("leaderboards") / task.benchmark.name
-    settings = [_setting(card, task.benchmark, task.dataset, device) for card in cards]
-    built = {card.name: generators.build(card, setting) for card, setting in zip(cards, settings, strict=True)}
+    built = {
+        card.name: generators.build(card, task.benchmark.setting(card.name, task.dataset, device)) for card in cards
+    }
     for name, model in built.items():
         truncation.require_truncation(model, task, name)
     curves = {}
@@ -220,7 +211,7 @@ def tradeoff(
         with counting(name) as tell:
             curves[name] = truncation.sweep(model, task, psis, seed, tell)
         path = folder / f"tradeoff-{pictures.file_name(name)}.csv"
-        boards.write_text(path, curves[name].to_csv(index=False))
+        atomic.write_text(path, curves[name].to_csv(index=False))
         click.echo(f"{name} ({path})\n{curves[name].round(3).to_string(index=False)}\n")
     picture = folder / f"tradeoff-{'-'.join(pictures.file_name(name) for name in curves)}.png"
     pictures.save_tradeoff(curves, picture)
@@ -239,6 +230,7 @@ def leaderboard_command(folders: tuple[Path, ...], sort: str | None, form: str) 
     Rows computed by another protocol than the rest are left out of the ranking and named below it.
     """
     from genbench import boards
+    from genbench.console import output
 
     found = folders or tuple(sorted(path.parent for path in Path("leaderboards").glob("*/results.jsonl")))
     if not found:
@@ -250,7 +242,7 @@ def leaderboard_command(folders: tuple[Path, ...], sort: str | None, form: str) 
         return
     for board in tables:
         if form == "table":
-            _print_board(board)
+            board.show(output())
         elif form == "csv":
             click.echo(board.table.to_csv(), nl=False)
         else:
@@ -299,14 +291,15 @@ def _list_benchmarks() -> Listing:
     return ("benchmark", "metrics", "features", "n", "what it is"), [tuple(row) for row in rows]
 
 
+def _list_cards(group: registry.Group) -> Listing:
+    return ("name", "what it is"), [(card.name, card.summary) for card in registry.cards(group).values()]
+
+
 LISTS: dict[str, Callable[[], Listing]] = {
     "models": _list_models,
     "benchmarks": _list_benchmarks,
-    "metrics": lambda: (("metric", "what it is"), [(c.name, c.summary) for c in registry.cards("metrics").values()]),
-    "features": lambda: (
-        ("extractor", "what it is"),
-        [(c.name, c.summary) for c in registry.cards("features").values()],
-    ),
+    "metrics": lambda: _list_cards("metrics"),
+    "features": lambda: _list_cards("features"),
 }
 
 
@@ -321,7 +314,7 @@ def check(model: str, benchmark: str, seed: int, device: str, data_root: Path | 
     card = generators.resolve(model)
     check_device(device)
     found = benchmarks.find(benchmark)
-    setting = _setting(card, found, benchmarks.load_dataset(found, data_root), device)
+    setting = found.setting(card.name, benchmarks.load_dataset(found, data_root), device)
     try:
         offered = checks.check(generators.build(card, setting), setting.spec)
     except ConformanceError as error:
@@ -330,9 +323,3 @@ def check(model: str, benchmark: str, seed: int, device: str, data_root: Path | 
         click.echo(f"{model}: {len(error.faults)} faults", err=True)
         sys.exit(1)
     click.echo(f"{model}: ok; {', '.join(('sample', *offered))}")
-
-
-def _setting(card: registry.ModelCard, benchmark: Benchmark, dataset: Dataset, device: str) -> Setting:
-    from genbench.contracts import Setting
-
-    return Setting(card.name, benchmark.name, dataset, device, effort=benchmark.effort)

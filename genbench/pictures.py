@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
+from genbench import atomic
 from genbench.contracts import SampleSpec
-from genbench.errors import ResultsError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +38,7 @@ def save_grid(samples: Tensor, spec: SampleSpec, path: Path) -> None:
         return
     scale = max(1, math.ceil(400 / pixels.shape[1]))
     image = Image.fromarray(pixels.repeat(scale, 0).repeat(scale, 1))
-    _write(path, lambda part: image.save(part, format="PNG"))
+    atomic.write(path, lambda part: image.save(part, format="PNG"))
 
 
 def _image_grid(samples: Tensor, spec: SampleSpec) -> np.ndarray:
@@ -80,7 +78,7 @@ def save_tradeoff(curves: Mapping[str, pd.DataFrame], path: Path, quality: str =
         panel.grid(alpha=0.3)
         if panel.lines:
             panel.legend()
-    _write(path, lambda part: figure.savefig(part, format="png", dpi=110))
+    atomic.write(path, lambda part: figure.savefig(part, format="png", dpi=110))
     pyplot.close(figure)
 
 
@@ -90,16 +88,3 @@ def _curve(panel: Any, curve: pd.DataFrame, x: str, y: str, model: str, colour: 
     for psi, across, up in zip(curve["psi"], curve[x], curve[y], strict=True):
         label = "∞" if math.isinf(psi) else f"{psi:g}"
         panel.annotate(label, (across, up), textcoords="offset points", xytext=(5, 5), fontsize=8, color=colour)
-
-
-def _write(path: Path, save: Callable[[Path], object]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save(part)
-        os.replace(part, path)
-    except OSError as error:
-        raise ResultsError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from genbench import atomic
 from genbench.errors import ResultsError
 
 SCHEMA = 1
@@ -138,15 +139,12 @@ def require_writable(path: Path | str) -> None:
 def compact(path: Path | str) -> None:
     """Drop the rows that newer ones replace. The file is exchanged atomically, and left alone if nothing is to drop."""
     path = Path(path)
-    with _locked(path) as file:
+    with _locked(path):
         rows = read(path)
         kept = newest(rows)
         if len(kept) == len(rows):
             return
-        temporary = path.with_suffix(f".{os.getpid()}.part")
-        temporary.write_text("".join(json.dumps(asdict(row), allow_nan=False) + "\n" for row in kept))
-        os.replace(temporary, path)
-        os.fsync(file)
+        atomic.write_text(path, "".join(json.dumps(asdict(row), allow_nan=False) + "\n" for row in kept))
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import torch
 import genbench
 from genbench import generators, pictures, results
 from genbench.benchmarks import Task
-from genbench.contracts import Generator, Metric, Score, Setting
+from genbench.contracts import Generator, Metric, Score
 from genbench.errors import GenbenchError, ModelError, Unsupported
 from genbench.evidence import Collected
 from genbench.registry import ModelCard
@@ -101,9 +101,8 @@ def _evaluate(
 ) -> tuple[list[Result], list[Result]]:
     """The rows of one model: those kept from before, and those computed now."""
     progress.stage(card.name, "loading", 0, 1)
-    setting = Setting(card.name, task.benchmark.name, task.dataset, options.device, effort=task.benchmark.effort)
     try:
-        generator = generators.build(card, setting)
+        generator = generators.build(card, task.benchmark.setting(card.name, task.dataset, options.device))
         version = generators.version(generator)
     except GenbenchError as error:
         rows = _Rows(card.name, task, options, "")

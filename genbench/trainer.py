@@ -49,7 +49,7 @@ def train(
     """
     found = benchmarks.find(benchmark)
     dataset = benchmarks.load_dataset(found, data_root)
-    setting = Setting(card.name, found.name, dataset, device, trained=False, effort=found.effort)
+    setting = found.setting(card.name, dataset, device, trained=False)
     start = time.monotonic()
     with seeding.scoped(seed, "train", card.name):
         model = _fresh(card, setting)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CONVENTIONS = 1  # raised whenever a metric's definition changes, so that old and new numbers never meet
 
 IMAGE_METRICS = ("fid", "is", "precision-recall", "likelihood")
+SEQUENCE_METRICS = ("likelihood", "fid", "precision-recall")
 PIXEL_METRICS = ("fid", "precision-recall", "likelihood")  # where the features know no classes
 
 
@@ -59,6 +60,25 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             ("likelihood", "gap", "fid", "precision-recall"),
             1000,
             "30 days of weather, bundled; the truth is known",
+        ),
+        Benchmark("strokes", "strokes", "pen-path", SEQUENCE_METRICS, 1000, "pen directions of the digits, bundled"),
+        Benchmark(
+            "strokes-positions",
+            "strokes-positions",
+            "pen-path",
+            SEQUENCE_METRICS,
+            1000,
+            "pen positions of the digits, bundled",
+        ),
+        Benchmark("tones", "tones", "spectrum", SEQUENCE_METRICS, 1000, "harmonic tones as 8-bit audio, drawn here"),
+        Benchmark("pendigits", "pendigits", "pen-path", SEQUENCE_METRICS, 1000, "pen directions, --data-root"),
+        Benchmark(
+            "pendigits-positions",
+            "pendigits-positions",
+            "pen-path",
+            SEQUENCE_METRICS,
+            1000,
+            "pen positions, --data-root",
         ),
         Benchmark("mnist", "mnist", "mnist-cnn", IMAGE_METRICS, 10_000, "28x28 grey digits, downloaded"),
         Benchmark(

@@ -14,6 +14,17 @@ def datasets() -> list[Card]:
         Card("digits", "genbench.data.digits:digits", "8x8 handwritten digits, 17 levels, bundled with scikit-learn"),
         Card("digits-binary", "genbench.data.digits:digits_binary", "the digits thresholded at 8, 2 levels"),
         Card("weather", "genbench.data.weather:weather", "30 days of sun, rain and fog from a known Markov chain"),
+        Card("strokes", "genbench.data.strokes:strokes", "the digits as pen directions, 16 levels"),
+        Card(
+            "strokes-positions", "genbench.data.strokes:strokes_positions", "the digits as pen positions, real-valued"
+        ),
+        Card("pendigits", "genbench.data.strokes:pendigits", "digits written with a pen, as directions, 16 levels"),
+        Card(
+            "pendigits-positions",
+            "genbench.data.strokes:pendigits_positions",
+            "digits written with a pen, as positions, real-valued",
+        ),
+        Card("tones", "genbench.data.tones:tones", "short harmonic tones, 8-bit mu-law at 8 kHz"),
         Card("mnist", "genbench.data.mnist:mnist", "28x28 handwritten digits, 256 levels"),
         Card("mnist-binary", "genbench.data.mnist:mnist_binary", "the fixed binarization of MNIST, 2 levels"),
         Card("fashion-mnist", "genbench.data.mnist:fashion_mnist", "28x28 pictures of clothes, 256 levels"),
@@ -26,6 +37,8 @@ def features() -> list[Card]:
     return [
         Card("identity", "genbench.features.identity:identity", "flattened values scaled to [0, 1]"),
         Card("transitions", "genbench.features.transitions:transitions", "how many times each symbol follows each"),
+        Card("pen-path", "genbench.features.pen_path:pen_path", "where the pen is at every step, centred"),
+        Card("spectrum", "genbench.features.spectrum:spectrum", "log power of the frequency bands of mu-law audio"),
         Card("digits-cnn", "genbench.features.classifier:digits_cnn", "a classifier of the 8x8 digits, 64 features"),
         Card("mnist-cnn", "genbench.features.classifier:mnist_cnn", "a classifier of MNIST, 128 features"),
     ]

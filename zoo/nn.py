@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from genbench.contracts import SampleSpec, Setting
-from genbench.errors import ModelError
+from genbench.errors import InputError, ModelError
 from zoo import checkpoints
 
 
@@ -55,6 +55,20 @@ class Model(nn.Module):
     def save(self, setting: Setting, record: Mapping[str, object], /) -> object:
         """Write the checkpoint and its record; returns the path."""
         return checkpoints.save(self, setting, record)
+
+    def accept(self, x: Tensor) -> Tensor:
+        """Items x (n, *shape) on the model's device. Raises InputError for other shapes, dtypes or values."""
+        shape, levels = self.spec.shape, self.spec.levels
+        if tuple(x.shape[1:]) != shape:
+            raise InputError(f"items have shape {tuple(x.shape[1:])}, the model is for {shape}")
+        if levels is not None:
+            if x.dtype != torch.uint8:
+                raise InputError(f"items are {x.dtype}; levelled data is uint8")
+            if x.numel() and int(x.max()) >= levels:
+                raise InputError(f"items hold the value {int(x.max())}; the levels are 0..{levels - 1}")
+        elif not torch.isfinite(x).all():
+            raise InputError("items hold values that are not finite")
+        return x.to(self.device)
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,21 @@
+"""The anchors, between which every model lies. Here are only their cards, which import nothing heavy."""
+
+from genbench.registry import ModelCard
+
+CARDS = (
+    ModelCard(
+        "real",
+        "zoo.anchors.real:Real",
+        "the train split handed in as if generated",
+        family="anchor",
+        benchmarks=("*",),
+    ),
+    ModelCard(
+        "noise",
+        "zoo.anchors.noise:Noise",
+        "uniform noise",
+        family="anchor",
+        benchmarks=("*",),
+        capabilities=("log_prob",),
+    ),
+)

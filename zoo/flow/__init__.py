@@ -1,0 +1,27 @@
+"""Normalizing flows. Here are only their cards, which import nothing heavy."""
+
+from genbench.registry import ModelCard
+from zoo.cards import GREY, LATENT
+
+CARDS = (
+    ModelCard(
+        "real-nvp",
+        "zoo.flow.real_nvp:RealNVP.build",
+        "affine couplings, exact density",
+        family="flow",
+        reference="Dinh, Sohl-Dickstein, Bengio, Density Estimation Using Real NVP",
+        year=2017,
+        benchmarks=(GREY,),
+        capabilities=("log_prob", "truncation", *LATENT),
+    ),
+    ModelCard(
+        "glow",
+        "zoo.flow.glow:Glow.build",
+        "actnorm, invertible 1x1 convolutions, temperature",
+        family="flow",
+        reference="Kingma, Dhariwal, Glow: Generative Flow with Invertible 1x1 Convolutions",
+        year=2018,
+        benchmarks=(GREY,),
+        capabilities=("log_prob", "truncation", *LATENT),
+    ),
+)

@@ -1,0 +1,57 @@
+"""Mixtures and generative classifiers. Here are only their cards, which import nothing heavy."""
+
+from genbench.registry import ModelCard
+from zoo.cards import BINARY, GREY
+
+CARDS = (
+    ModelCard(
+        "naive-bayes",
+        "zoo.mixture.naive_bayes:NaiveBayes.build",
+        "every dimension on its own",
+        family="mixture",
+        reference="Maron, Automatic Indexing: An Experimental Inquiry",
+        year=1961,
+        benchmarks=(GREY, BINARY, "weather", "strokes", "tones"),
+        capabilities=("log_prob", "training"),
+    ),
+    ModelCard(
+        "naive-bayes-classifier",
+        "zoo.mixture.naive_bayes_classifier:NaiveBayesClassifier.build",
+        "given its class, every dimension on its own",
+        family="mixture",
+        reference="Maron, Automatic Indexing: An Experimental Inquiry",
+        year=1961,
+        benchmarks=(GREY, BINARY),
+        capabilities=("log_prob", "class_joint", "training"),
+    ),
+    ModelCard(
+        "gaussian-classifier-lda",
+        "zoo.mixture.gaussian_classifier:LinearDiscriminant.build",
+        "a Gaussian per class, one covariance for all",
+        family="mixture",
+        reference="Fisher, The Use of Multiple Measurements in Taxonomic Problems",
+        year=1936,
+        benchmarks=(GREY, BINARY),
+        capabilities=("log_prob", "class_joint", "training"),
+    ),
+    ModelCard(
+        "gaussian-classifier-qda",
+        "zoo.mixture.gaussian_classifier:QuadraticDiscriminant.build",
+        "a Gaussian per class, each with its own covariance",
+        family="mixture",
+        reference="Smith, Some Examples of Discrimination",
+        year=1946,
+        benchmarks=(GREY, BINARY),
+        capabilities=("log_prob", "class_joint", "training"),
+    ),
+    ModelCard(
+        "gaussian-mixture",
+        "zoo.mixture.gaussian_mixture:GaussianMixture.build",
+        "full covariances, fitted by EM",
+        family="mixture",
+        reference="Dempster, Laird, Rubin, Maximum Likelihood from Incomplete Data via the EM Algorithm",
+        year=1977,
+        benchmarks=(GREY,),
+        capabilities=("log_prob", "training"),
+    ),
+)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genbench import generators, seeding
 from genbench.benchmarks import Task
-from genbench.contracts import Dataset, Features, Generator, HasClassJoint, HasLogProb
+from genbench.contracts import Dataset, Features, Generator, HasClassJoint, HasLogProb, HasReconstruction
 from genbench.errors import ModelError, Unsupported
 
 T = TypeVar("T")
@@ -63,6 +63,29 @@ class Collected:
         if not isinstance(self.generator, HasClassJoint):
             raise Unsupported("the model defines no class_log_joint")
         return self._once("class_log_joint", self._joint)
+
+    @property
+    def outliers(self) -> Tensor:
+        """Items of the dataset's spec that are nothing like its own."""
+        return self.task.outliers
+
+    @property
+    def outlier_log_prob(self) -> Tensor:
+        """float64 (outliers,), in nats."""
+        if not isinstance(self.generator, HasLogProb):
+            raise Unsupported("the model defines no log_prob")
+        model = self.generator
+        self.tell("outliers", 0, len(self.outliers))
+        return self._once("outlier_log_prob", lambda: generators.log_probs(model, self.outliers, self.seed))
+
+    def reconstruct(self, x: Tensor, what: str, /) -> Tensor:
+        """The model's reconstructions of items x, which are known as `what`."""
+        if not isinstance(self.generator, HasReconstruction):
+            raise Unsupported("the model defines no reconstruct")
+        model = self.generator
+        self.tell("reconstruction", 0, len(x))
+        spec = self.dataset.spec
+        return self._once(f"reconstructed {what}", lambda: generators.reconstructions(model, x, spec, self.seed))
 
     def _draw(self) -> Tensor:
         method, options, what = self.generator.sample, {}, "sample"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genbench import registry, seeding
-from genbench.contracts import Generator, HasLogProb, SampleSpec, Setting
+from genbench.contracts import Generator, HasLogProb, HasReconstruction, SampleSpec, Setting
 from genbench.errors import GenbenchError, InputError, ModelError, RegistryError
 
 CHUNK = 1000  # samples drawn under one scoped seed; part of every protocol that reads samples
@@ -151,6 +151,13 @@ def log_probs(generator: HasLogProb, x: Tensor, seed: int) -> Tensor:
     if isinstance(values, np.ndarray):
         values = torch.from_numpy(values)
     return as_log_probs(values, len(x))
+
+
+def reconstructions(generator: HasReconstruction, x: Tensor, spec: SampleSpec, seed: int) -> Tensor:
+    """The reconstructions (n, *shape) of items x, under a scoped seed. Raises ModelError for anything else."""
+    with seeding.scoped(seed, "reconstruct"), torch.no_grad():
+        found = shielded("reconstruct", generator.reconstruct, x)
+    return as_samples(found, spec, len(x), "reconstruct")
 
 
 def as_log_probs(values: object, n: int) -> Tensor:

@@ -1,0 +1,77 @@
+"""Outlier detection: how well a model tells held-out items from items that are nothing like the data.
+
+References: D. Hendrycks and K. Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples"
+(2017), for the AUROC; E. DeLong et al., "Comparing the Areas under Two or More Correlated Receiver Operating
+Characteristic Curves" (1988), for its standard error; E. Nalisnick et al., "Do Deep Generative Models Know What They
+Don't Know?" (2019), for what to expect of likelihoods.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from genbench.contracts import Column, Evidence, Score
+from genbench.errors import InputError, Unsupported
+from genbench.estimate import Estimate
+from genbench.linalg import Array, as_float64
+
+
+def auroc(normal: Array, outliers: Array) -> Estimate:
+    """The probability that an outlier scores above a normal item, ties counting half, within 0..1.
+
+    Takes the scores (n,) and (m,) of both; 0.5 is chance. The standard error is DeLong's. Raises InputError for fewer
+    than two scores on either side, and for values that are not finite.
+    """
+    low, high = as_float64("normal", normal, ndim=1), as_float64("outliers", outliers, ndim=1)
+    if min(len(low), len(high)) < 2:
+        raise InputError(f"auroc needs at least 2 scores on both sides, got {len(low)} and {len(high)}")
+    above, below = _share_below(low, high), 1 - _share_below(high, low)
+    variance = float(above.var(correction=1)) / len(above) + float(below.var(correction=1)) / len(below)
+    return Estimate(float(above.mean()), math.sqrt(variance))
+
+
+def _share_below(values: Tensor, points: Tensor) -> Tensor:
+    """For each point the share of the values that lie below it, those equal to it counting half."""
+    ordered = values.sort().values
+    below = torch.searchsorted(ordered, points.contiguous(), right=False)
+    not_above = torch.searchsorted(ordered, points.contiguous(), right=True)
+    return (below + not_above).double() / (2 * len(values))
+
+
+def squared_errors(x: Tensor, y: Tensor, levels: int | None) -> Tensor:
+    """The mean squared error of each item (n, *shape), float64 (n,), the range of levels counting as 1."""
+    scale = 1 if levels is None else levels - 1
+    return ((x.double() - y.double()) / scale).square().flatten(1).mean(1)
+
+
+@dataclass(frozen=True, slots=True)
+class OutlierDetection:
+    """The column `auroc`: by log-probability where the model has one, else by its error of reconstruction."""
+
+    name = "outliers"
+    columns = (Column("auroc", "outlier AUROC", "higher"),)
+    reads: ClassVar[Literal["outliers"]] = "outliers"
+    min_samples = 1
+
+    def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
+        try:
+            found, detail = auroc(-evidence.log_prob, -evidence.outlier_log_prob), "by log_prob"
+        except Unsupported:
+            found, detail = auroc(*self._errors(evidence)), "by the error of reconstruction"
+        return {"auroc": Score(found.value, found.stderr, detail=detail)}
+
+    def _errors(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
+        levels, normal, odd = evidence.dataset.spec.levels, evidence.dataset.heldout, evidence.outliers
+        try:
+            return (
+                squared_errors(evidence.reconstruct(normal, "heldout"), normal, levels),
+                squared_errors(evidence.reconstruct(odd, "outliers"), odd, levels),
+            )
+        except Unsupported as error:
+            raise Unsupported("the model defines neither log_prob nor reconstruct") from error

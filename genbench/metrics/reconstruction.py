@@ -1,0 +1,67 @@
+"""Reconstruction and denoising: how near a model's reconstruction comes to an item it is shown, whole or corrupted.
+
+References: G. Hinton and R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks" (2006);
+P. Vincent et al., "Extracting and Composing Robust Features with Denoising Autoencoders" (2008).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from genbench import seeding
+from genbench.contracts import Column, Evidence, Score
+from genbench.estimate import Estimate
+from genbench.linalg import as_float64
+from genbench.metrics.outliers import squared_errors
+
+
+def root_mean_square(squares: Tensor) -> Estimate:
+    """The root of the mean of squared errors (n,), with its standard error by the delta method; 0 has none."""
+    values = as_float64("squares", squares, ndim=1)
+    root = math.sqrt(float(values.mean()))
+    spread = float(values.std(correction=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    return Estimate(root, spread / (2 * root) if root else None)
+
+
+def corrupted(x: Tensor, levels: int | None, rate: float) -> Tensor:
+    """Items (n, *shape) of which each dimension, with probability `rate`, is replaced by a level drawn uniformly.
+
+    Real-valued dimensions are replaced by that of another item. The same items are always corrupted in the same way.
+    """
+    generator = seeding.generator("corrupted", *x.shape)
+    hit = torch.rand(x.shape, generator=generator) < rate
+    if levels is None:
+        return torch.where(hit, x[torch.randperm(len(x), generator=generator)], x)
+    return torch.where(hit, torch.randint(levels, x.shape, generator=generator).to(torch.uint8), x)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """The columns `reconstruction` and `denoising`: root mean squared errors per dimension, the range counting as 1."""
+
+    rate: float = 0.25
+
+    name = "reconstruction"
+    columns = (
+        Column("reconstruction", "reconstruction RMSE", "lower"),
+        Column("denoising", "denoising RMSE", "lower"),
+    )
+    reads: ClassVar[Literal["reconstruction"]] = "reconstruction"
+    min_samples = 1
+
+    def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
+        clean, levels = evidence.dataset.heldout, evidence.dataset.spec.levels
+        noisy = corrupted(clean, levels, self.rate)
+        plain = root_mean_square(squared_errors(evidence.reconstruct(clean, "heldout"), clean, levels))
+        denoised = root_mean_square(squared_errors(evidence.reconstruct(noisy, "corrupted"), clean, levels))
+        shown = root_mean_square(squared_errors(noisy, clean, levels))
+        return {
+            "reconstruction": Score(plain.value, plain.stderr),
+            "denoising": Score(denoised.value, denoised.stderr, detail=f"the corrupted items: {shown.value:.3f}"),
+        }

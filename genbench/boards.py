@@ -85,34 +85,53 @@ class Board:
 
     @property
     def table(self) -> pd.DataFrame:
-        """Numbers to compute with, best first: `model`, `seed`, each column and its ``_stderr``, and the `kind`."""
+        """Numbers to compute with, best first: `model`, `seed`, each column and its ``_stderr``, and the `kind`.
+
+        Columns in which an estimate has an interval also have ``_low`` and ``_high``.
+        """
         records = []
+        intervals = {row.column for cells in self.cells.values() for row in cells.values() if row.low is not None}
         for (model, seed), cells in self.cells.items():
             record: dict[str, Any] = {"model": model, "seed": seed}
             for column in self.columns:
                 row = cells.get(column.name)
                 record[column.name] = None if row is None else row.value
                 record[f"{column.name}_stderr"] = None if row is None else row.stderr
+                if column.name in intervals:
+                    record[f"{column.name}_low"] = None if row is None else row.low
+                    record[f"{column.name}_high"] = None if row is None else row.high
             record["kind"] = _kind(cells)
             records.append(record)
-        numbers = [name for c in self.columns for name in (c.name, f"{c.name}_stderr")]
+        numbers = []
+        for column in self.columns:
+            ends = ("_low", "_high") if column.name in intervals else ()
+            numbers += [column.name + ending for ending in ("", "_stderr", *ends)]
         frame = pd.DataFrame(records, columns=["model", "seed", *numbers, "kind"])
         frame[numbers] = frame[numbers].astype("float64")
         frame.index = pd.RangeIndex(1, len(frame) + 1, name="rank")
         return frame
 
+    def _defined(self, column: Column) -> bool:
+        """Whether any model defines the column, or failed at it."""
+        rows = (cells.get(column.name) for cells in self.cells.values())
+        return any(row is not None and row.status != "unsupported" for row in rows)
+
     def formatted(self) -> tuple[list[str], list[list[str]]]:
-        """Headings with arrows, and rows of text: rank, model, (seed,) one cell per column, and the kind."""
+        """Headings with arrows, and rows of text: rank, model, (seed,) one cell per column, and the kind.
+
+        Columns that no model defines are left out.
+        """
         seeds = len({seed for _, seed in self.cells}) > 1
         likelihoods = any(map(_kind, self.cells.values()))
         heads = ["#", "model", *(["seed"] if seeds else [])]
-        heads += [f"{c.title} {ARROWS[c.better]}" + (f" ({c.unit})" if c.unit else "") for c in self.columns]
+        columns = [c for c in self.columns if self._defined(c)]
+        heads += [f"{c.title} {ARROWS[c.better]}" + (f" ({c.unit})" if c.unit else "") for c in columns]
         heads += ["likelihood"] if likelihoods else []
         lines = []
         for number, ((model, seed), cells) in enumerate(self.cells.items(), 1):
             ranked = self.sorted_by in cells and cells[self.sorted_by].value is not None
             line = [str(number) if ranked else "", model, *([str(seed)] if seeds else [])]
-            line += [cell_text(column, cells.get(column.name)) for column in self.columns]
+            line += [cell_text(column, cells.get(column.name)) for column in columns]
             lines.append(line + ([_kind(cells).replace("lower_bound", "bound")] if likelihoods else []))
         return heads, lines
 
@@ -155,17 +174,21 @@ class Board:
         return text.getvalue()
 
     def show(self, console: Console) -> None:
-        """Print the table and the notes below it."""
+        """Print the table, in several parts where it is wider than the console, and the notes below it."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
         heads, lines = self.formatted()
-        table = Table(title=self.benchmark, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for head in heads:
-            table.add_column(head, justify="left" if head in ("model", "likelihood") else "right", no_wrap=True)
-        for line in lines:
-            table.add_row(*line)
-        console.print(table)
+        widths = [max(len(row[i]) for row in [heads, *lines]) for i in range(len(heads))]
+        for number, block in enumerate(_blocks(widths, console.width)):
+            title = self.benchmark if number == 0 else None
+            table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+            for i in block:
+                left = heads[i] in ("model", "likelihood")
+                table.add_column(heads[i], justify="left" if left else "right", no_wrap=True)
+            for line in lines:
+                table.add_row(*(line[i] for i in block))
+            console.print(table)
         for note in self.notes:
             console.print(note, markup=False, highlight=False, soft_wrap=True)
 
@@ -183,19 +206,35 @@ class Board:
         atomic.write_text(folder / "leaderboard.md", self.to_markdown())
 
 
+def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
+    """The columns of each part of a table, such that a part fits; all parts begin with the first two columns."""
+    gap, edges, fixed = 3, 2, [0, 1]
+    blocks: list[list[int]] = [list(fixed)]
+    for i in range(2, len(widths)):
+        taken = sum(widths[j] + gap for j in blocks[-1])
+        if taken + widths[i] + edges > room and len(blocks[-1]) > len(fixed):
+            blocks.append(list(fixed))
+        blocks[-1].append(i)
+    return blocks
+
+
 def _kind(cells: Mapping[str, Result]) -> str:
     """What kind of likelihood a model's cells hold, or nothing."""
     return next((row.kind for row in cells.values() if row.kind), "")
 
 
 def cell_text(column: Column, row: Result | None) -> str:
-    """``<= 12.34 ± 0.56``; a dash where a model does not define the number, the word where it failed."""
+    """``<= 12.34 ± 0.56``, or ``~ 12.34 [12.20, 12.41] ± 0.56`` for an estimate that lies between two values.
+
+    A dash stands where a model does not define the number, the word where it failed.
+    """
     if row is None:
         return ""
     if row.value is None:
         return "failed" if row.status == "failed" else "—"
     error = "" if row.stderr is None else f" ± {row.stderr:.{column.digits}f}"
-    return f"{MARKS.get(row.kind, '')}{row.value:.{column.digits}f}{error}"
+    ends = "" if row.low is None else f" [{row.low:.{column.digits}f}, {row.high:.{column.digits}f}]"
+    return f"{MARKS.get(row.kind, '')}{row.value:.{column.digits}f}{ends}{error}"
 
 
 def _shared_protocol(rows: Sequence[Result]) -> str:

@@ -118,6 +118,8 @@ class _Faults:
         self.expect(again is not None and torch.equal(values, again), "log_prob is not deterministic under a seed")
         if self.spec.levels is not None and kind in ("exact", "lower_bound"):
             self.expect(bool((values <= 1e-6).all()), "log_prob is above 0: on levelled data it is the log of a mass")
+        lower, upper = getattr(model, "log_prob_interval", None) or (0.0, 0.0)
+        self.expect(lower <= 0 <= upper, "log_prob_interval must be (lower <= 0, upper >= 0), offsets in nats")
         if kind != "exact":
             return
         alone = self.attempt("log_prob", lambda: log_prob(self.items[:1]))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # listing what there is must not take the seconds that torch 
     from torch import Tensor
 
 Kind = Literal["exact", "lower_bound", "estimate"]
+Reads = Literal["samples", "log_prob", "classes", "outliers", "reconstruction"]
 Truncation = Literal["threshold", "interpolation", "temperature"]
 
 
@@ -125,6 +126,8 @@ class HasLogProb(Protocol):
     """Log-likelihood: float64 ``(n,)`` in nats, of a probability mass for levelled data.
 
     An optional attribute `log_prob_error` (nats) is a standard error that all items share, as that of a log Z by AIS.
+    An optional attribute `log_prob_interval` is the pair of offsets (lower <= 0, upper >= 0) in nats between which all
+    true values may lie around the ones returned, as the two ends of a bidirectional AIS.
     """
 
     log_prob_kind: Kind
@@ -224,12 +227,17 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One number for one column, its standard error, what kind of number it is, and a remark."""
+    """One number for one column, its standard error, what kind of number it is, and a remark.
+
+    `low` and `high`, given together, say between which values an estimate lies.
+    """
 
     value: float
     stderr: float | None = None
     kind: Kind | None = None
     detail: str = ""
+    low: float | None = None
+    high: float | None = None
 
 
 class Evidence(Protocol):
@@ -256,6 +264,14 @@ class Evidence(Protocol):
     @property
     def class_log_joint(self) -> Tensor: ...  # of the held-out split
 
+    @property
+    def outliers(self) -> Tensor: ...  # items of the same spec that are nothing like the data
+
+    @property
+    def outlier_log_prob(self) -> Tensor: ...
+
+    def reconstruct(self, x: Tensor, what: str, /) -> Tensor: ...  # any items; `what` names them
+
 
 class Metric(Protocol):
     """A frozen dataclass whose fields are its parameters; they enter the protocol fingerprint as they are.
@@ -270,7 +286,7 @@ class Metric(Protocol):
     def columns(self) -> tuple[Column, ...]: ...
 
     @property
-    def reads(self) -> Literal["samples", "log_prob", "classes"]: ...
+    def reads(self) -> Reads: ...
 
     @property
     def min_samples(self) -> int: ...

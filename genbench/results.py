@@ -22,6 +22,7 @@ from genbench import atomic
 from genbench.errors import ResultsError
 
 SCHEMA = 1
+OPTIONAL = ("low", "high")  # keys that rows written before they existed do without
 Status = Literal["ok", "unsupported", "failed"]
 Key = tuple[str, str, str, int, str]
 
@@ -34,7 +35,7 @@ class Result:
     "exact", "lower_bound" or "estimate" for likelihoods and empty elsewhere. `n` counts the samples (or the held-out
     items of a likelihood), `protocol` fingerprints all that can change the number but the model, `seconds` is the time
     that the metric took (with the sampling, if it was the first to ask for samples), and `versions` names the software
-    and the model's own fingerprint.
+    and the model's own fingerprint. `low` and `high` are the ends of an estimate's interval, where it has one.
     """
 
     schema: int
@@ -51,6 +52,8 @@ class Result:
     protocol: str
     seconds: float
     versions: str
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self) -> None:
         if (self.status == "ok") != (self.value is not None):
@@ -79,7 +82,10 @@ def _parse(line: bytes, path: Path, number: int) -> Result:
         record = json.loads(line)
         if record.get("schema") != SCHEMA:
             raise ValueError(f"its schema is {record.get('schema')!r}, this genbench reads {SCHEMA}")
-        return Result(**{field.name: record[field.name] for field in fields(Result)})
+        return Result(
+            **{field.name: record[field.name] for field in fields(Result) if field.name not in OPTIONAL}
+            | {name: record.get(name) for name in OPTIONAL}
+        )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
         raise ResultsError(f"{path}, line {number} is not a result row ({reason}); remove that line") from error

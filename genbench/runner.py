@@ -168,6 +168,8 @@ class _Rows:
             protocol=self.task.fingerprint(metric),
             seconds=round(time.monotonic() - self.start, 2),
             versions=f"{software()} model={self.version}".strip(),
+            low=None if score is None else score.low,
+            high=None if score is None else score.high,
         )
 
 
@@ -191,7 +193,8 @@ def _draw_picture(evidence: Collected, path: Path) -> None:
         samples = evidence.samples
     except GenbenchError:
         return
-    pictures.save_grid(samples[: pictures.GRID_ITEMS], evidence.dataset.spec, path)
+    drawn_as = evidence.task.benchmark.picture
+    pictures.save_grid(samples[: pictures.GRID_ITEMS], evidence.dataset.spec, path, drawn_as)
 
 
 def software() -> str:

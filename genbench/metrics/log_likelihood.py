@@ -35,6 +35,15 @@ def _shared_error(evidence: Evidence) -> float:
     return float(getattr(evidence.generator, "log_prob_error", None) or 0.0)
 
 
+def _interval(evidence: Evidence, nll: float, scale: float = 1.0) -> dict[str, float]:
+    """Between which values nll / scale lies, where the model says between which its log-probabilities do."""
+    offsets = getattr(evidence.generator, "log_prob_interval", None)
+    if offsets is None:
+        return {}
+    lower, upper = offsets
+    return {"low": (nll - upper) / scale, "high": (nll - lower) / scale}
+
+
 def _kind(evidence: Evidence) -> Kind:
     return evidence.generator.log_prob_kind  # type: ignore[attr-defined]
 
@@ -57,8 +66,8 @@ class LogLikelihood:
         bits = evidence.dataset.spec.size * math.log(2)
         assert nll.stderr is not None
         return {
-            "nll": Score(nll.value, nll.stderr, kind, detail),
-            "bpd": Score(nll.value / bits, nll.stderr / bits, kind, detail),
+            "nll": Score(nll.value, nll.stderr, kind, detail, **_interval(evidence, nll.value)),
+            "bpd": Score(nll.value / bits, nll.stderr / bits, kind, detail, **_interval(evidence, nll.value, bits)),
         }
 
 

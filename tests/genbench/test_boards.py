@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
@@ -105,3 +106,33 @@ def test_folders_without_results_or_with_several_boards_are_named(tmp_path):
         boards.leaderboard(tmp_path)
     assert [board.benchmark for board in boards.boards([tmp_path])] == ["digits", "weather"]
     assert json.loads(boards.boards([tmp_path])[0].table.to_json())["model"]["1"] == "b"
+
+
+def test_an_estimate_shows_between_which_values_it_lies():
+    ends = row("rbm", "nll", 24.0, kind="estimate", low=23.9, high=24.25)
+    board = boards.Board.of([ends, row("exact", "nll", 25.0, kind="exact")])
+    assert boards.cell_text(boards.describe("nll"), ends) == "~ 24.00 [23.90, 24.25] ± 0.50"
+    assert board.table.set_index("model").loc["rbm", ["nll_low", "nll_high"]].tolist() == [23.9, 24.25]
+    assert board.table.set_index("model").loc["exact", "nll_low"] != 25.0
+    assert "nll_low" not in boards.Board.of(ROWS).table
+
+
+def test_columns_that_no_model_defines_are_not_shown():
+    board = boards.Board.of([row("a", "fid", 1.0), row("a", "is", None)])
+    heads, lines = board.formatted()
+    assert not any(head.startswith("IS") for head in heads)
+    assert len(lines[0]) == len(heads)
+    assert "is" in board.table
+
+
+def test_a_board_wider_than_the_terminal_is_shown_in_parts():
+    from rich.console import Console
+
+    board, text = boards.Board.of(ROWS), io.StringIO()
+    board.show(Console(file=text, width=40))
+    shown = text.getvalue()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines()[:20])) <= 40
+    for line in board.formatted()[1]:
+        assert all(cell in shown for cell in line)
+    assert shown.count("model") == 3, "every part says whose numbers it shows"

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import entropy
 
-from genbench.errors import InputError
+import genbench
+from genbench.errors import ConformanceError, InputError
 from genbench.estimate import Estimate
 from genbench.metrics import (
     Moments,
@@ -201,3 +202,32 @@ def test_an_estimate_is_a_float_and_survives_pickling():
     assert e + 1 == 3.5
     again = pickle.loads(pickle.dumps(e))
     assert (again, again.value, again.stderr) == (2.5, 2.5, 0.5)
+
+
+class Between:
+    """All log-probabilities are -10 nats, truly between -10.5 and -9.75."""
+
+    spec = genbench.SampleSpec((1, 8, 8), 2)
+    log_prob_kind = "estimate"
+    log_prob_interval = (-0.5, 0.25)
+
+    def sample(self, n):
+        return torch.randint(2, (n, 1, 8, 8)).to(torch.uint8)
+
+    def log_prob(self, x):
+        return torch.full((len(x),), -10.0, dtype=torch.float64)
+
+
+def test_a_lower_log_probability_is_the_higher_end_of_the_nll():
+    report = genbench.evaluate(Between(), "digits-binary", metrics=["likelihood"])
+    rows = {row.column: row for row in report.results}
+    assert (rows["nll"].low, rows["nll"].value, rows["nll"].high) == (9.75, 10, 10.5)
+    assert rows["bpd"].low == pytest.approx(9.75 / (64 * math.log(2)))
+    assert genbench.check(Between()) == ("log_prob",)
+
+
+def test_an_interval_that_leaves_its_value_out_is_a_fault():
+    wrong = Between()
+    wrong.log_prob_interval = (0.5, 0.7)
+    with pytest.raises(ConformanceError, match="log_prob_interval"):
+        genbench.check(wrong)

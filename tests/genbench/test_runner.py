@@ -73,9 +73,9 @@ def test_a_second_run_computes_only_what_is_missing_or_changed(task, tmp_path, m
     assert go().computed == ["plugins:Counting"]
     assert go(fresh=True).computed == ["plugins:Counting"]
     rows = results.read(tmp_path / "results.jsonl")
-    assert len(rows) == len({row.key for row in rows}) == 6, "replaced rows are dropped, none doubled"
+    assert len(rows) == len({row.key for row in rows}) == 10, "replaced rows are dropped, none doubled"
     assert go(seed=1).computed == ["plugins:Counting"], "another seed is another row"
-    assert len(results.read(tmp_path / "results.jsonl")) == 12
+    assert len(results.read(tmp_path / "results.jsonl")) == 20
 
 
 def test_a_missing_metric_is_computed_alone(task, tmp_path):

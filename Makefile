@@ -16,9 +16,7 @@ bench: .venv/.tested
 	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
 
 boards: .venv/.installed
-	$(BIN)/genbench run digits
-	$(BIN)/genbench run digits-binary
-	$(BIN)/genbench run weather
+	$(BIN)/genbench run --all
 	$(BIN)/genbench tradeoff dcgan
 
 .venv/bin/pip:

@@ -67,19 +67,25 @@ def shared_options(function: F) -> F:
 
 
 @main.command(epilog="Example: genbench run digits --model vae --model my_package.my_file:make -n 1000")
-@click.argument("benchmark", default="digits")
+@click.argument("benchmark", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every benchmark whose data is bundled, one after the other.")
 @click.option(
     "--model", "-m", "models", multiple=True, help="NAME or module:factory; repeatable.  [default: the board's]"
 )
 @click.option("--metric", "metrics", multiple=True, help="Only these metrics; repeatable.")
 @click.option("-n", type=click.IntRange(min=1), help="Samples to draw from each model. Default: the benchmark's.")
 @click.option("--features", help="Feature extractor in place of the benchmark's own.")
-@click.option("--out", type=click.Path(path_type=Path), help="Results folder.  [default: leaderboards/BENCHMARK]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for results, with --all for a folder of each benchmark.  [default: leaderboards/BENCHMARK]",
+)
 @click.option("--fresh", is_flag=True, help="Compute everything again, even what is up to date.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result rows as JSON lines in place of the table.")
 @shared_options
 def run(
-    benchmark: str,
+    benchmark: str | None,
+    everything: bool,
     models: tuple[str, ...],
     metrics: tuple[str, ...],
     n: int | None,
@@ -91,26 +97,32 @@ def run(
     device: str,
     data_root: Path | None,
 ) -> None:
-    """Evaluate models on BENCHMARK (a name, a folder of images, or an .npz) and print its board.
+    """Evaluate models on BENCHMARK (a name, a folder of images or WAV files, or an .npz) and print its board.
 
     Appends to results.jsonl in the results folder and writes leaderboard.csv, leaderboard.md and samples/MODEL.png.
     What is there already and has not changed is not computed again; an interrupted run goes on where it stopped.
+    BENCHMARK is digits where neither it nor --all is given.
     """
     from genbench import benchmarks, generators, runner
     from genbench.console import RunProgress
 
-    found = benchmarks.find(benchmark)
-    cards = [generators.resolve(name) for name in models] or _cards_on(found.name)
+    if everything and benchmark:
+        raise InputError(f"--all runs every benchmark; leave {benchmark} or --all out")
     check_device(device)
-    task = benchmarks.load(benchmark, metrics=metrics or None, n=n, data_root=data_root, features=features)
-    for warning in task.warnings():
-        click.echo(f"warning: {warning}", err=True)
-    folder = out if out is not None else Path("leaderboards") / found.name
-    options = runner.Options(seed, device, folder, fresh)
-    with RunProgress() as progress:
-        outcome = runner.run(task, cards, options, progress)
-    _show_run(outcome, task, folder, as_json)
-    if outcome.failures:
+    failed = False
+    for name in benchmarks.bundled() if everything else [benchmark or "digits"]:
+        found = benchmarks.find(name)
+        cards = [generators.resolve(model) for model in models] or _cards_on(found.name)
+        task = benchmarks.load(name, metrics=metrics or None, n=n, data_root=data_root, features=features)
+        for warning in task.warnings():
+            click.echo(f"warning: {warning}", err=True)
+        home = Path("leaderboards") if out is None else out
+        folder = home / found.name if everything or out is None else out
+        with RunProgress() as progress:
+            outcome = runner.run(task, cards, runner.Options(seed, device, folder, fresh), progress)
+        _show_run(outcome, task, folder, as_json)
+        failed |= bool(outcome.failures)
+    if failed:
         sys.exit(1)
 
 
@@ -149,30 +161,66 @@ def check_device(device: str) -> None:
 
 
 @main.command(epilog="Example: genbench train vae real-nvp --benchmark digits --budget 2000")
-@click.argument("models", nargs=-1, required=True)
-@click.option("--benchmark", default="digits", show_default=True, help="Name, folder of images, or .npz to train on.")
+@click.argument("models", nargs=-1)
+@click.option("--benchmark", help="Name, folder of images or WAV files, or .npz to train on.  [default: digits]")
 @click.option("--budget", type=click.IntRange(min=1), help="Training steps.  [default: the model's own recipe]")
+@click.option("--all", "everything", is_flag=True, help="Every model on every bundled benchmark that it stands on.")
+@click.option("--fresh", is_flag=True, help="With --all: begin anew.")
+@click.option(
+    "--log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("leaderboards/training.csv"),
+    show_default=True,
+    help="With --all: where it notes what is done, and how long it took.",
+)
 @shared_options
 def train(
-    models: tuple[str, ...], benchmark: str, budget: int | None, seed: int, device: str, data_root: Path | None
+    models: tuple[str, ...],
+    benchmark: str | None,
+    budget: int | None,
+    everything: bool,
+    fresh: bool,
+    log: Path,
+    seed: int,
+    device: str,
+    data_root: Path | None,
 ) -> None:
     """Train MODELS on the train split of a benchmark and keep their checkpoints.
 
     The checkpoint and the record of how it was made replace the old ones once training has succeeded. They go to the
     zoo's own folder, or below the folder that the environment variable GENBENCH_CHECKPOINTS names.
+
+    With --all (and --benchmark to keep to one) an interrupted run goes on where it stopped, and a later one trains what
+    has changed; --all --fresh trains everything again.
     """
     from genbench import generators, trainer
     from genbench.console import training_progress
 
+    if everything == bool(models):
+        raise InputError("name models to train, or give --all")
     check_device(device)
-    cards = [generators.resolve(name) for name in models]
-    for card in cards:
-        with training_progress(card.name) as progress:
-            done = trainer.train(
-                card, benchmark, steps=budget, seed=seed, device=device, data_root=data_root, progress=progress
-            )
+    todo = trainer.Todo(log, seed, budget, fresh, data_root) if everything else None
+    pairs = [(generators.resolve(name), benchmark or "digits") for name in models]
+    failed = False
+    for card, board in pairs if todo is None else todo.pairs(benchmark):
+        options = {"steps": budget, "seed": seed, "device": device, "data_root": data_root}
+        try:
+            with training_progress(card.name) as progress:
+                done = trainer.train(card, board, progress=progress, **options)  # type: ignore[arg-type]
+        except GenbenchError as error:
+            if todo is None:
+                raise
+            click.echo(f"{card.name} on {board} failed: {error}", err=True)
+            failed = True
+            continue
+        if todo is not None:
+            todo.note(card, board, done)
         figures = ", ".join(f"{name} {value:.4g}" for name, value in done.figures.items())
         click.echo(f"{card.name}: {figures}; {done.seconds} s; {done.path}")
+    if todo is not None:
+        click.echo(f"{todo.summary()}; {log}", err=True)
+    if failed:
+        sys.exit(1)
 
 
 @main.command(epilog="Example: genbench tradeoff dcgan real-nvp --psi 0.2:1.0:0.1")

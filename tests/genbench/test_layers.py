@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "pictures": {*PURE, "atomic"},
     "evidence": {*PURE, "benchmarks", "generators"},
     "checks": {*PURE, "generators", "likelihood"},
-    "trainer": {*PURE, "benchmarks", "generators", "registry"},
+    "trainer": {*PURE, "atomic", "benchmarks", "generators", "registry"},
     "boards": {*PURE, "atomic", "registry", "results"},
     "truncation": {*PURE, "benchmarks", "generators", "evidence"},
     "runner": {*PURE, "benchmarks", "generators", "evidence", "pictures", "registry", "results", "cache", "__init__"},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from genbench import cache, registry
 from genbench.contracts import Dataset, Effort, FeatureExtractor, Features, Metric, Setting
@@ -19,14 +20,24 @@ if TYPE_CHECKING:
 
 CONVENTIONS = 1  # raised whenever a metric's definition changes, so that old and new numbers never meet
 
-IMAGE_METRICS = ("fid", "is", "precision-recall", "likelihood")
-SEQUENCE_METRICS = ("likelihood", "fid", "precision-recall")
-PIXEL_METRICS = ("fid", "precision-recall", "likelihood")  # where the features know no classes
+IMAGE_METRICS = ("fid", "is", "precision-recall", "likelihood", "accuracy", "outliers", "reconstruction")
+SEQUENCE_METRICS = ("likelihood", "fid", "precision-recall", "outliers")
+PIXEL_METRICS = (
+    "fid",
+    "precision-recall",
+    "likelihood",
+    "outliers",
+    "reconstruction",
+)  # where the features know no classes
 
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """What is compared and how. The first metric's first column ranks the board."""
+    """What is compared and how. The first metric's first column ranks the board.
+
+    `picture` says how samples of sequences are drawn: "pen", "wave", or "" for rows of coloured symbols; `bundled` that
+    the data needs no files and no network.
+    """
 
     name: str
     dataset: str
@@ -35,6 +46,8 @@ class Benchmark:
     n: int
     summary: str = ""
     effort: Effort = field(default_factory=Effort)
+    picture: Literal["", "pen", "wave"] = ""
+    bundled: bool = True
 
     def setting(self, model: str, dataset: Dataset, device: str, trained: bool = True) -> Setting:
         """What a model's factory is told on this benchmark."""
@@ -49,7 +62,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             "digits-binary",
             "digits-binary",
             "digits-cnn",
-            (*IMAGE_METRICS, "accuracy"),
+            IMAGE_METRICS,
             1000,
             "8x8 binary digits, bundled",
         ),
@@ -57,11 +70,19 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             "weather",
             "weather",
             "transitions",
-            ("likelihood", "gap", "fid", "precision-recall"),
+            ("likelihood", "gap", "fid", "precision-recall", "outliers"),
             1000,
             "30 days of weather, bundled; the truth is known",
         ),
-        Benchmark("strokes", "strokes", "pen-path", SEQUENCE_METRICS, 1000, "pen directions of the digits, bundled"),
+        Benchmark(
+            "strokes",
+            "strokes",
+            "pen-path",
+            SEQUENCE_METRICS,
+            1000,
+            "pen directions of the digits, bundled",
+            picture="pen",
+        ),
         Benchmark(
             "strokes-positions",
             "strokes-positions",
@@ -69,9 +90,27 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             SEQUENCE_METRICS,
             1000,
             "pen positions of the digits, bundled",
+            picture="pen",
         ),
-        Benchmark("tones", "tones", "spectrum", SEQUENCE_METRICS, 1000, "harmonic tones as 8-bit audio, drawn here"),
-        Benchmark("pendigits", "pendigits", "pen-path", SEQUENCE_METRICS, 1000, "pen directions, --data-root"),
+        Benchmark(
+            "tones",
+            "tones",
+            "spectrum",
+            SEQUENCE_METRICS,
+            1000,
+            "harmonic tones as 8-bit audio, drawn here",
+            picture="wave",
+        ),
+        Benchmark(
+            "pendigits",
+            "pendigits",
+            "pen-path",
+            SEQUENCE_METRICS,
+            1000,
+            "pen directions, --data-root",
+            picture="pen",
+            bundled=False,
+        ),
         Benchmark(
             "pendigits-positions",
             "pendigits-positions",
@@ -79,10 +118,18 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             SEQUENCE_METRICS,
             1000,
             "pen positions, --data-root",
+            picture="pen",
+            bundled=False,
         ),
-        Benchmark("mnist", "mnist", "mnist-cnn", IMAGE_METRICS, 10_000, "28x28 grey digits, downloaded"),
+        Benchmark("mnist", "mnist", "mnist-cnn", IMAGE_METRICS, 10_000, "28x28 grey digits, downloaded", bundled=False),
         Benchmark(
-            "mnist-binary", "mnist-binary", "mnist-cnn", IMAGE_METRICS, 10_000, "28x28 binary digits, downloaded"
+            "mnist-binary",
+            "mnist-binary",
+            "mnist-cnn",
+            IMAGE_METRICS,
+            10_000,
+            "28x28 binary digits, downloaded",
+            bundled=False,
         ),
         Benchmark(
             "fashion-mnist",
@@ -91,6 +138,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             PIXEL_METRICS,
             10_000,
             "28x28 grey clothes, downloaded",
+            bundled=False,
         ),
         Benchmark(
             "cifar10",
@@ -99,6 +147,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             PIXEL_METRICS,
             10_000,
             "3x32x32 colour photographs, downloaded",
+            bundled=False,
         ),
     )
 }
@@ -127,6 +176,13 @@ class Task:
         found = cache.tensors(key, extract)
         return Features(found["embeddings"], found.get("probabilities"))
 
+    @cached_property
+    def outliers(self) -> Tensor:
+        """Items that have the data's shape and nothing else in common with it."""
+        from genbench.data.outliers import outliers
+
+        return outliers(self.dataset)
+
     def protocol(self, metric: Metric) -> dict[str, object]:
         """Everything but the model that can change a metric's numbers."""
         from genbench.generators import CHUNK
@@ -141,6 +197,8 @@ class Task:
         }
         if metric.reads == "samples":
             return common | {"features": self.extractor.fingerprint, "n": self.n, "chunk": CHUNK}
+        if metric.reads == "outliers":
+            common["outliers"] = hashlib.sha256(self.outliers.numpy().tobytes()).hexdigest()
         return common | {"effort": dataclasses.asdict(self.benchmark.effort)}
 
     def fingerprint(self, metric: Metric) -> str:
@@ -171,15 +229,26 @@ def find(name: str) -> Benchmark:
         return BENCHMARKS[name]
     path = Path(name)
     if path.exists():
+        from genbench.data import files
+
         stem = path.resolve().name.removesuffix(".npz")
         if stem in BENCHMARKS:
             raise RegistryError(
                 f"{name} would be called {stem!r} like the bundled benchmark; rename the folder or file"
             )
+        if files.is_audio(path):
+            return Benchmark(stem, str(path), "spectrum", SEQUENCE_METRICS, 1000, picture="wave")
         return Benchmark(stem, str(path), "identity", PIXEL_METRICS, 1000)
     if "/" in name or name.endswith(".npz"):
-        raise DataError(f"{name} does not exist; give a folder of images, an .npz, or the name of a benchmark")
+        raise DataError(
+            f"{name} does not exist; give a folder of images or WAV files, an .npz, or the name of a benchmark"
+        )
     raise RegistryError(registry.unknown("benchmarks", name, BENCHMARKS))
+
+
+def bundled() -> list[str]:
+    """The benchmarks that run anywhere: their data needs no files and no network."""
+    return [benchmark.name for benchmark in BENCHMARKS.values() if benchmark.bundled]
 
 
 def load_dataset(benchmark: Benchmark, data_root: Path | None = None) -> Dataset:

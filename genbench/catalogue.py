@@ -52,5 +52,11 @@ def metrics() -> list[Card]:
         Card("precision-recall", "genbench.metrics.precision_recall:PrecisionRecall", "k-NN precision and recall"),
         Card("likelihood", "genbench.metrics.log_likelihood:LogLikelihood", "held-out nats and bits per dimension"),
         Card("gap", "genbench.metrics.log_likelihood:GapToTruth", "nats lost against the true distribution"),
+        Card("outliers", "genbench.metrics.outliers:OutlierDetection", "AUROC of held-out items against outliers"),
+        Card(
+            "reconstruction",
+            "genbench.metrics.reconstruction:Reconstruction",
+            "errors of reconstruct, and of denoising",
+        ),
         Card("accuracy", "genbench.metrics.accuracy:Accuracy", "held-out accuracy of a generative classifier"),
     ]

@@ -16,8 +16,12 @@ from genbench.contracts import SampleSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL.Image import Image
 
 GRID_ITEMS = 100
+SMOOTHING = 4  # lines are drawn this many times larger, then shrunk, so that their edges are smooth
+PEN_CELL, WAVE_CELL = (48, 48), (120, 48)  # width and height in pixels
+PAPER, INK, START = (255, 255, 255), (30, 40, 70), (220, 90, 40)
 PALETTE = np.array([[250, 190, 60], [70, 120, 190], [170, 170, 170], [60, 160, 110], [200, 80, 80]], dtype=np.uint8)
 
 
@@ -26,19 +30,78 @@ def file_name(model: str) -> str:
     return re.sub(r"[^\w.+-]+", "-", model).strip(".-") or "model"
 
 
-def save_grid(samples: Tensor, spec: SampleSpec, path: Path) -> None:
-    """A grid of images, or sequences as rows of coloured cells; at least 400 pixels wide. Other shapes: no picture."""
-    from PIL import Image
+def save_grid(samples: Tensor, spec: SampleSpec, path: Path, picture: str = "") -> None:
+    """A grid of images, or sequences as rows of coloured cells; at least 400 pixels wide. Other shapes: no picture.
 
-    if spec.is_image and spec.shape[0] in (1, 3):
-        pixels = _image_grid(samples, spec)
+    `picture` says what a sequence is, where it is more than symbols: "pen" draws written lines (a dot where each
+    begins) from directions (T,) or positions (T, 2), "wave" the curve of audio (T,), 256 levels read as mu-law.
+    """
+    if picture == "pen":
+        image = _line_grid([_fit(path, PEN_CELL) for path in _pen_paths(samples, spec)], PEN_CELL, dots=True)
+    elif picture == "wave":
+        image = _line_grid(_curves(samples, spec), WAVE_CELL)
+    elif spec.is_image and spec.shape[0] in (1, 3):
+        image = _enlarged(_image_grid(samples, spec))
     elif len(spec.shape) == 1 and spec.levels is not None:
-        pixels = _sequence_rows(samples, spec.levels)
+        image = _enlarged(_sequence_rows(samples, spec.levels))
     else:
         return
-    scale = max(1, math.ceil(400 / pixels.shape[1]))
-    image = Image.fromarray(pixels.repeat(scale, 0).repeat(scale, 1))
     atomic.write(path, lambda part: image.save(part, format="PNG"))
+
+
+def _enlarged(pixels: np.ndarray) -> Image:
+    from PIL import Image
+
+    scale = max(1, math.ceil(400 / pixels.shape[1]))
+    return Image.fromarray(pixels.repeat(scale, 0).repeat(scale, 1))
+
+
+def _pen_paths(samples: Tensor, spec: SampleSpec) -> np.ndarray:
+    """Positions float64 (n, T, 2), y upwards. Level k of directions is a step of length 1 at angle 2 pi k / levels."""
+    if spec.levels is None:
+        return samples.double().numpy()
+    angles = 2 * np.pi * samples.double().numpy() / spec.levels
+    steps = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    return np.concatenate([np.zeros((len(steps), 1, 2)), steps.cumsum(1)], axis=1)
+
+
+def _fit(path: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    """A path (T, 2) as pixels of its cell, y downwards, as large as the cell allows."""
+    low, high = path.min(0), path.max(0)
+    scale = 0.8 * min(cell) / max((high - low).max(), 1e-12)
+    fitted: np.ndarray = (path - (low + high) / 2) * [scale, -scale] + [cell[0] / 2, cell[1] / 2]
+    return fitted
+
+
+def _curves(samples: Tensor, spec: SampleSpec) -> list[np.ndarray]:
+    """Audio (n, T) as curves in pixels of their cells; the loudest of all curves fills its cell's height."""
+    values = samples.double().numpy()
+    if spec.levels is not None:
+        compressed = 2 * values / (spec.levels - 1) - 1
+        values = np.sign(compressed) * (spec.levels ** np.abs(compressed) - 1) / (spec.levels - 1)
+    width, height = WAVE_CELL
+    heights = height / 2 - 0.45 * height * values / max(np.abs(values).max(), 1e-12)
+    across = np.linspace(3, width - 3, values.shape[1])
+    return [np.stack([across, curve], axis=1) for curve in heights]
+
+
+def _line_grid(paths: list[np.ndarray], cell: tuple[int, int], dots: bool = False) -> Image:
+    """Paths (T, 2), each in pixels of its own cell, as dark lines on white paper."""
+    from PIL import Image, ImageDraw
+
+    columns = math.ceil(math.sqrt(len(paths)))
+    rows = math.ceil(len(paths) / columns)
+    size = columns * cell[0], rows * cell[1]
+    image = Image.new("RGB", (SMOOTHING * size[0], SMOOTHING * size[1]), PAPER)
+    draw = ImageDraw.Draw(image)
+    for index, path in enumerate(paths):
+        corner = np.array([index % columns * cell[0], index // columns * cell[1]])
+        points = [(float(x), float(y)) for x, y in SMOOTHING * (corner + path)]
+        draw.line(points, fill=INK, width=(2 if dots else 1) * SMOOTHING, joint="curve")
+        if dots:
+            (x, y), radius = points[0], 2 * SMOOTHING
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=START)
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def _image_grid(samples: Tensor, spec: SampleSpec) -> np.ndarray:

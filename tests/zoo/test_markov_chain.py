@@ -8,9 +8,9 @@ import torch
 
 from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.data.weather import TRANSITIONS, stationary, weather
-from genbench.errors import ModelError
+from genbench.errors import InputError, ModelError
 from genbench.likelihood import every_state
-from zoo.sequence.markov_chain import Config, MarkovChain
+from zoo.sequence.markov_chain import Config, MarkovChain, OrderTwo, OrderZero
 
 
 def fitted(x: torch.Tensor, levels: int, config: Config) -> MarkovChain:
@@ -111,3 +111,34 @@ def test_recipes_stay_small_and_too_large_tables_are_refused() -> None:
         MarkovChain(SampleSpec((4,), None))
     with pytest.raises(ValueError, match="strength"):
         Config(strength=0.0)
+
+
+def test_what_an_order_is_worth_on_the_weather() -> None:
+    data = weather()
+    nll = {}
+    for kind in (OrderZero, MarkovChain, OrderTwo):
+        model = kind(data.spec, kind.recipe(data.spec))
+        model.fit(data, Budget())
+        nll[kind.__name__] = -model.log_prob(data.heldout).mean().item()
+    start = stationary(TRANSITIONS)
+    # Without memory, each of the 30 days costs the entropy of the stationary distribution.
+    assert nll["OrderZero"] == pytest.approx(-30 * (start * np.log(start)).sum(), abs=0.5)
+    assert nll["OrderZero"] > nll["MarkovChain"] + 5
+    # A second day of memory tells nothing new and has its price in free parameters.
+    assert 0 < nll["OrderTwo"] - nll["MarkovChain"] < 0.03
+
+
+def test_the_orders_keep_their_word_and_too_many_levels_lower_the_second() -> None:
+    few, many = SampleSpec((24,), 16), SampleSpec((1, 28, 28), 256)
+    assert [kind.recipe(few).order for kind in (OrderZero, MarkovChain, OrderTwo)] == [0, 1, 2]
+    assert (OrderZero.recipe(many).order, OrderTwo.recipe(many).order) == (0, 1)
+    drawn = fitted(torch.tensor([[0, 0, 0, 1]] * 500, dtype=torch.uint8), 2, OrderZero.recipe(few)).sample(4000)
+    torch.testing.assert_close(drawn.float().mean(0), torch.full((4,), 0.25), atol=0.03, rtol=0)
+
+
+def test_items_that_do_not_fit_are_named() -> None:
+    model = fitted(tiny(), 3, Config(1))
+    with pytest.raises(InputError, match=r"items hold the value 3; the levels are 0\.\.2"):
+        model.log_prob(torch.full((1, 5), 3, dtype=torch.uint8))
+    with pytest.raises(InputError, match=r"items have shape \(4,\), the model is for \(5,\)"):
+        model.log_prob(torch.zeros(1, 4, dtype=torch.uint8))

@@ -13,7 +13,7 @@ CARDS = (
     ModelCard(
         "noise",
         "zoo.anchors.noise:Noise",
-        "uniform noise",
+        "uniform noise; Gaussian for real values",
         family="anchor",
         benchmarks=("*",),
         capabilities=("log_prob",),

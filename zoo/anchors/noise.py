@@ -1,4 +1,4 @@
-"""Uniform noise: the anchor row that every model should leave far behind.
+"""Noise without structure: the anchor row that every model should leave far behind.
 
 Lecture topic: evaluation; the worst that a board should show.
 """
@@ -12,25 +12,34 @@ import torch
 from torch import Tensor
 
 from genbench.contracts import Setting
-from genbench.errors import ModelError
 from zoo import checkpoints
 
 
 class Noise:
-    """Every level of every dimension equally likely; its log-mass is -D log(levels) for every item."""
+    """Levelled data: every level of every dimension equally likely; the log-mass is -D log(levels) for every item.
+
+    Real-valued data: every dimension of every item from one Gaussian, with the mean and the variance (over N) of all
+    values of the train split. A uniform box would give items outside it the density 0.
+    """
 
     log_prob_kind: Literal["exact"] = "exact"
 
     def __init__(self, setting: Setting) -> None:
-        if setting.spec.levels is None:
-            raise ModelError("noise is uniform over levels; real-valued data has none")
         self.spec, self.levels = setting.spec, setting.spec.levels
+        if self.levels is None:
+            values = setting.dataset.train.double()
+            self.mean, self.std = values.mean().item(), max(values.std(correction=0).item(), 1e-12)
         self.version = checkpoints.version(type(self))
 
     def sample(self, n: int, /) -> Tensor:
-        """n items (n, *shape), uint8."""
+        """n items (n, *shape), uint8, or float32 for real-valued data."""
+        if self.levels is None:
+            return self.mean + self.std * torch.randn(n, *self.spec.shape)
         return torch.randint(self.levels, (n, *self.spec.shape), dtype=torch.uint8)
 
     def log_prob(self, x: Tensor, /) -> Tensor:
         """float64 (n,), nats."""
+        if self.levels is None:
+            squares = ((x.double() - self.mean) / self.std).square().flatten(1).sum(1)
+            return -0.5 * squares - self.spec.size * (math.log(self.std) + 0.5 * math.log(2 * math.pi))
         return torch.full((len(x),), -self.spec.size * math.log(self.levels), dtype=torch.float64)

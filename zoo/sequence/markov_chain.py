@@ -119,7 +119,7 @@ class MarkovChain(Model):
             x = x.long().flatten(1)
             return self.log_p[self.table_of(), self.contexts_of(x, self.config.order), x].double().sum(1)
 
-        return in_batches(part, x.to(self.device), BATCH)
+        return in_batches(part, self.accept(x), BATCH)
 
     def sample(self, n: int, /) -> Tensor:
         """n items, uint8 (n, *shape), drawn symbol by symbol."""
@@ -135,3 +135,23 @@ class MarkovChain(Model):
             # The newest symbol is the last digit; the oldest drops out at the front.
             context = (context * self.levels + drawn) % self.contexts
         return x.reshape(n, *self.spec.shape)
+
+
+class OrderZero(MarkovChain):
+    """Symbols independent of each other and equally distributed at every step: what a chain's memory is worth is its
+    distance to this."""
+
+    @classmethod
+    def recipe(cls, spec: SampleSpec) -> Config:
+        """Order 0 on all data."""
+        return Config(order=0)
+
+
+class OrderTwo(MarkovChain):
+    """Each symbol given the two before it, by tables that all positions share."""
+
+    @classmethod
+    def recipe(cls, spec: SampleSpec) -> Config:
+        """Order 2; order 1 where levels are so many that tables of order 2 would be too large."""
+        levels = require_levels("markov-chain-2", spec)
+        return Config(order=2 if 3 * levels**3 <= LARGEST // 8 else 1, strength=8.0)

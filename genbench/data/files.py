@@ -1,4 +1,4 @@
-"""A user's own images as a dataset: a folder of image files, or an ``.npz`` with `arr_0` uint8 (N, H, W, C)."""
+"""A user's own data as a dataset: a folder of image or WAV files, or an ``.npz`` with `arr_0` uint8 (N, H, W, C)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,13 @@ def load(path: Path) -> Dataset:
 
     A folder with the subfolders ``train`` and ``test`` is split by them; any other folder or ``.npz`` is halved by a
     fixed random permutation of its sorted files. Subfolders of a split are its classes when every file lies in one.
-    Raises DataError for no images, mixed sizes or modes, and files that cannot be read.
+    A folder of WAV files is read as clips of audio by `genbench.data.audio`. Raises DataError for no images, mixed
+    sizes or modes, and files that cannot be read.
     """
+    if is_audio(path):
+        from genbench.data import audio
+
+        return audio.load(path)
     name = path.resolve().name.removesuffix(".npz")
     if path.is_dir() and (path / "train").is_dir() and (path / "test").is_dir():
         train, train_labels, classes = _folder(path / "train")
@@ -39,8 +44,7 @@ def load(path: Path) -> Dataset:
         images, labels, classes = _folder(path) if path.is_dir() else (_npz(path), None, ())
         if len(images) < 2:
             raise DataError(f"{path} holds {len(images)} image; a benchmark needs at least two")
-        order = torch.randperm(len(images), generator=seeding.generator("halves", len(images)))
-        first, second = order[: len(images) // 2].sort().values, order[len(images) // 2 :].sort().values
+        first, second = halves(len(images))
         train, heldout = images[first], images[second]
         train_labels, heldout_labels = (None, None) if labels is None else (labels[first], labels[second])
     return Dataset(
@@ -52,6 +56,31 @@ def load(path: Path) -> Dataset:
         heldout_labels=heldout_labels,
         classes=classes,
     )
+
+
+def is_audio(path: Path) -> bool:
+    """Whether `path` is a folder of WAV files. Raises DataError where it holds images as well."""
+    if not path.is_dir():
+        return False
+    suffixes = {file.suffix.lower() for file in path.rglob("*")}
+    if ".wav" in suffixes and suffixes & SUFFIXES:
+        raise DataError(f"{path} holds both WAV files and images; give them a folder each")
+    return ".wav" in suffixes
+
+
+def halves(count: int) -> tuple[Tensor, Tensor]:
+    """The sorted indices of the first and of the second half of a fixed random permutation of `count` files."""
+    order = torch.randperm(count, generator=seeding.generator("halves", count))
+    return order[: count // 2].sort().values, order[count // 2 :].sort().values
+
+
+def classes_of(paths: list[Path], folder: Path) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Labels of the files by their subfolders and the subfolders' names; none where a file lies in no subfolder."""
+    folders = [file.relative_to(folder).parts[0] if file.parent != folder else None for file in paths]
+    if None in folders or len(set(folders)) < 2:
+        return None, ()
+    classes = tuple(sorted({name for name in folders if name is not None}))
+    return torch.tensor([classes.index(str(name)) for name in folders]), classes
 
 
 def _folder(path: Path) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
@@ -68,11 +97,7 @@ def _folder(path: Path) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
             )
         arrays.append(array)
     images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
-    folders = [file.relative_to(path).parts[0] if file.parent != path else None for file in paths]
-    if None in folders or len(set(folders)) < 2:
-        return images, None, ()
-    classes = tuple(sorted({folder for folder in folders if folder is not None}))
-    return images, torch.tensor([classes.index(str(folder)) for folder in folders]), classes
+    return images, *classes_of(paths, path)
 
 
 def _decode(file: Path) -> np.ndarray:

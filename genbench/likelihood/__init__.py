@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from genbench.likelihood.annealing import annealed_importance_sampling
+from genbench.likelihood.annealing import (
+    Sandwich,
+    annealed_importance_sampling,
+    reverse_annealed_importance_sampling,
+)
 from genbench.likelihood.dequantization import dequantize, dequantized_log_prob, from_logits, quantize, to_logits
 from genbench.likelihood.enumeration import every_state
 from genbench.likelihood.importance import importance_weighted_bound
 
 __all__ = [
+    "Sandwich",
     "annealed_importance_sampling",
     "dequantize",
     "dequantized_log_prob",
@@ -15,5 +20,6 @@ __all__ = [
     "from_logits",
     "importance_weighted_bound",
     "quantize",
+    "reverse_annealed_importance_sampling",
     "to_logits",
 ]

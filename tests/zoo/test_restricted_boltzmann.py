@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from genbench.contracts import Budget, Dataset, Effort, SampleSpec, Setting
 from genbench.errors import ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
-from zoo.energy.restricted_boltzmann import Config, RestrictedBoltzmann, base_rates
+from zoo.energy.restricted_boltzmann import Config, ContrastiveDivergence, RestrictedBoltzmann, base_rates
 
 TINY = SampleSpec((1, 2, 3), 2)
 
@@ -95,6 +96,30 @@ def test_annealing_finds_the_exact_log_z_of_a_trained_machine(trained):
     assert abs(fine.value - exact) < 4 * fine.stderr
 
 
+def test_the_two_ends_of_annealing_enclose_the_exact_log_z(trained):
+    exact = trained.log_z().value
+    with scoped(10, "test"):
+        short = torch.tensor([(trained.annealed_log_z(4, 3), trained.reverse_log_z(4, 3)) for _ in range(10)]) - exact
+        fine = torch.tensor([(trained.annealed_log_z(100, 300), trained.reverse_log_z(100, 300)) for _ in range(3)])
+    assert short[:, 0].mean() < -0.5
+    assert short[:, 1].mean() > 0.5
+    assert (fine - exact).abs().max() < 0.2
+
+
+def test_the_interval_reaches_from_the_forward_to_the_reverse_end():
+    rbm = machine(TINY, 21)
+    rbm.effort = Effort(ais_chains=30, ais_temperatures=4)
+    state = torch.get_rng_state()
+    low, high = rbm.log_prob_interval
+    assert torch.equal(torch.get_rng_state(), state)
+    sandwich = rbm.sandwich()
+    assert sandwich.forward == rbm.log_z()
+    assert sandwich.reverse > sandwich.forward
+    assert low == pytest.approx(sandwich.forward - sandwich.reverse - 3 * sandwich.reverse.stderr)
+    assert high == pytest.approx(3 * sandwich.forward.stderr)
+    assert machine(TINY, 4).log_prob_interval is None
+
+
 @pytest.mark.parametrize("beta", [0.4, 1.0])
 def test_gibbs_steps_leave_the_distribution_as_it_is(beta):
     rbm = machine(TINY, 4, scale=1.5)
@@ -144,6 +169,30 @@ def test_contrastive_divergence_has_hintons_gradient():
     torch.testing.assert_close(rbm.hidden_bias.grad, p[1].mean(0) - p[0].mean(0))
 
 
+def test_after_many_steps_contrastive_divergence_has_the_gradient_of_the_likelihood():
+    """And after one step it has not: the chains have not yet forgotten the data."""
+    rbm = machine(SampleSpec((4,), 2), 3, scale=2.0)
+    v, states, h = torch.tensor([[1.0, 0, 1, 1], [0, 1, 1, 0]]), every_state(4).float(), every_state(3).float()
+    energy = -(states @ rbm.weight @ h.T) - (states @ rbm.visible_bias)[:, None] - h @ rbm.hidden_bias
+    expected = torch.autograd.grad(rbm.free_energy(v).mean() + (-energy).flatten().logsumexp(0), rbm.weight)[0]
+    gradients = {}
+    for k in (1, 100):
+        with scoped(11, "test"):
+            ends = rbm.gibbs(v.repeat(20_000, 1), k)
+        gradients[k] = torch.autograd.grad(rbm.divergence(v, ends), rbm.weight)[0]
+    torch.testing.assert_close(gradients[100], expected, atol=0.02, rtol=0)
+    assert (gradients[1] - expected).abs().max() > 0.05
+
+
+def test_the_model_named_after_contrastive_divergence_restarts_its_chains_and_is_else_the_same():
+    ours, theirs = ContrastiveDivergence.recipe(TINY), RestrictedBoltzmann.recipe(TINY)
+    assert theirs.persistent
+    assert not ours.persistent
+    assert replace(ours, persistent=True) == theirs
+    with pytest.raises(ModelError, match="rbm-cd models data of two levels"):
+        ContrastiveDivergence(SampleSpec((1, 8, 8), 17))
+
+
 @pytest.mark.parametrize("persistent", [True, False])
 def test_both_kinds_of_contrastive_divergence_learn_the_dependence_of_pixels(persistent):
     """Independent pixels cost 9 bits for each image of 3 x 3 stripes, of which 3 are needed."""
@@ -189,7 +238,7 @@ def test_estimated_log_z_is_computed_once_and_leaves_the_random_state_alone():
     assert rbm.log_z() is first
     assert rbm.log_prob_error == first.stderr > 0
     torch.manual_seed(999)
-    rbm._log_z = None
+    rbm.forget()
     assert rbm.log_z().value == first.value
     assert set(rbm.state_dict()) == {"weight", "visible_bias", "hidden_bias", "base"}
 

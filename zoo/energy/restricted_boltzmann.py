@@ -11,18 +11,16 @@ R. Salakhutdinov and I. Murray, "On the Quantitative Analysis of Deep Belief Net
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from genbench.contracts import Budget, Dataset, Effort, Kind, SampleSpec, Setting
-from genbench.errors import ModelError
-from genbench.estimate import Estimate
-from genbench.likelihood import annealed_importance_sampling, every_state
-from genbench.seeding import scoped
-from zoo.nn import Model, require_levels
+from genbench.contracts import Budget, Dataset, SampleSpec
+from genbench.likelihood import every_state
+from zoo.energy.annealed import AnnealedModel
 from zoo.training import minimise
 
 ENUMERABLE = 20  # hidden units whose 2 ** 20 states are summed in about a second
@@ -54,7 +52,14 @@ class Config:
             raise ValueError(f"decay must be >= 0 and rate > 0, got {self}")
 
 
-class RestrictedBoltzmann(Model):
+class Chains(NamedTuple):
+    """Visible states float (chains, size), and with them the hidden units' log odds (chains, hidden)."""
+
+    v: Tensor
+    hidden_input: Tensor
+
+
+class RestrictedBoltzmann(AnnealedModel):
     """p(v, h) = exp(-E(v, h)) / Z with E(v, h) = -v'Wh - b'v - c'h, v and h binary.
 
     At inverse temperature beta it is blended with a base distribution of independent pixels that have the train split's
@@ -62,20 +67,15 @@ class RestrictedBoltzmann(Model):
     """
 
     Config = Config
-    log_prob_kind: Kind = "estimate"
+    name = "rbm"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
-        super().__init__(spec, config)
-        if require_levels("rbm", spec) != 2:
-            raise ModelError(f"rbm models data of two levels, not of {spec.levels}")
+        super().__init__(self.name, spec, config)
         hidden = self.config.hidden
         self.weight = nn.Parameter(0.01 * torch.randn(spec.size, hidden))
         self.visible_bias = nn.Parameter(torch.zeros(spec.size))
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
-        self.register_buffer("base", torch.zeros(spec.size))
-        self.log_prob_kind = "exact" if hidden <= ENUMERABLE else "estimate"
-        self.effort = Effort()
-        self._log_z: Estimate | None = None
+        self.log_prob_kind = "exact" if self.enumerable else "estimate"
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
@@ -84,112 +84,119 @@ class RestrictedBoltzmann(Model):
             return Config()
         return Config(hidden=500, k=25, persistent=False, decay=0.01, steps=20_000, rate=2e-3)
 
-    def prepare(self, setting: Setting) -> None:
-        self.effort, self._log_z = setting.effort, None
-
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Contrastive divergence; returns its loss, a difference of free energies in nats that should stay near 0."""
-        c = self.config
         with torch.no_grad():
             self.base.copy_(base_rates(dataset.train))
             # Hinton's practical guide: the biases need not learn the frequencies of the pixels.
             self.visible_bias.copy_(self.base)
+        return self.learn(dataset.train, budget, lambda x: x.flatten(1).float())
+
+    def learn(self, data: Tensor, budget: Budget, observe: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """Contrastive divergence on the visible states (n, size) that `observe` makes of minibatches of the data."""
+        c = self.config
         chains = self.base_draws(c.batch)
 
         def loss(x: Tensor) -> Tensor:
             nonlocal chains
-            x = x.flatten(1).float()
-            chains = self.gibbs(chains if c.persistent else x, c.k)
-            return self.divergence(x, chains)
+            v = observe(x)
+            chains = self.gibbs(chains if c.persistent else v, c.k)
+            return self.divergence(v, chains)
 
-        figures = minimise(loss, self, dataset.train, budget, c, average=0.999)
-        self._log_z = None
+        figures = minimise(loss, self, data, budget, c, average=0.999)
+        self.forget()
         return {"divergence": figures["loss"]}
 
     def divergence(self, v: Tensor, negative: Tensor) -> Tensor:
         """Mean free energy of the data less that of the chains' ends: its gradient is contrastive divergence's."""
         return self.free_energy(v).mean() - self.free_energy(negative).mean()
 
+    def hidden_input(self, v: Tensor) -> Tensor:
+        """Log odds (n, hidden) of the hidden units given visible states float (n, size)."""
+        return v @ self.weight + self.hidden_bias
+
+    def visible_input(self, h: Tensor) -> Tensor:
+        """Log odds (n, size) of the visible units given hidden states float (n, hidden)."""
+        return self.visible_bias + h @ self.weight.T
+
     def free_energy(self, v: Tensor, beta: float = 1.0) -> Tensor:
         """F(v) = -log sum_h exp(-E(v, h)) of visible states float (n, size): (n,), in nats."""
-        bias = beta * self.visible_bias + (1 - beta) * self.base
-        return -v @ bias - softplus(beta * (v @ self.weight + self.hidden_bias)).sum(1)
+        return -self.log_unnormalised(self.chains_at(v), beta)
 
-    @torch.no_grad()
     def gibbs(self, v: Tensor, steps: int = 1, beta: float = 1.0) -> Tensor:
         """Visible states float (n, size) after `steps` block Gibbs steps v -> h -> v, which leave p_beta as it is."""
+        with torch.no_grad():
+            chains = self.chains_at(v)
+            for _ in range(steps):
+                chains = self.step(chains, beta)
+        return chains.v
+
+    def chains_at(self, v: Tensor) -> Chains:
+        """The states of chains whose visible units are v, float (n, size)."""
+        return Chains(v, self.hidden_input(v))
+
+    @torch.no_grad()
+    def step(self, state: Chains, beta: float) -> Chains:
+        """One block Gibbs step, which satisfies detailed balance."""
         bias = beta * self.visible_bias + (1 - beta) * self.base
-        for _ in range(steps):
-            h = coin((beta * (v @ self.weight + self.hidden_bias)).sigmoid())
-            v = coin((bias + beta * (h @ self.weight.T)).sigmoid())
-        return v
+        h = coin((beta * state.hidden_input).sigmoid())
+        return self.chains_at(coin((bias + beta * (h @ self.weight.T)).sigmoid()))
+
+    def log_unnormalised(self, state: Chains, beta: float) -> Tensor:
+        """log of the mass of the visible units with the hidden ones summed out: (chains,), in nats."""
+        bias = beta * self.visible_bias + (1 - beta) * self.base
+        return state.v @ bias + softplus(beta * state.hidden_input).sum(1)
+
+    def start(self, n: int) -> Chains:
+        return self.chains_at(self.base_draws(n))
 
     def base_draws(self, n: int) -> Tensor:
         """n exact draws of the base distribution: float (n, size)."""
         return coin(self.base.sigmoid().expand(n, -1))
 
-    @torch.no_grad()
-    def log_z(self) -> Estimate:
-        """log Z in nats, summed exactly over up to 2 ** 20 hidden states, else estimated by AIS; computed once."""
-        if self._log_z is None:
-            if self.config.hidden <= ENUMERABLE:
-                self._log_z = Estimate(self._enumerated_log_z(), None)
-            else:
-                with scoped(0, "log-z"):
-                    self._log_z = self.annealed_log_z(self.effort.ais_chains, self.effort.ais_temperatures)
-        return self._log_z
+    def base_log_z(self) -> float:
+        return softplus(self.base.double()).sum().item() + self.config.hidden * math.log(2)
 
     @property
-    def log_prob_error(self) -> float | None:
-        """The standard error of log Z in nats, which all log-probabilities share; None where it is exact."""
-        return self.log_z().stderr
+    def enumerable(self) -> bool:
+        return self.config.hidden <= ENUMERABLE
 
-    def _enumerated_log_z(self) -> float:
+    def enumerated_log_z(self) -> float:
+        """log Z as a sum over the hidden states, given which the visible units are independent."""
         weight, visible_bias, hidden_bias = self.weight.double(), self.visible_bias.double(), self.hidden_bias.double()
         total = torch.tensor(-math.inf, dtype=torch.float64, device=self.device)
         for states in every_state(self.config.hidden).split(STATES_AT_ONCE):
             h = states.to(self.device).double()
-            # Given h the visible units are independent: their sum factorises, as the free energy's over h does.
             log_mass = h @ hidden_bias + softplus(visible_bias + h @ weight.T).sum(1)
             total = torch.logaddexp(total, log_mass.logsumexp(0))
         return total.item()
 
     @torch.no_grad()
-    def annealed_log_z(self, chains: int, temperatures: int) -> Estimate:
-        """log Z in nats by annealed importance sampling from the base distribution, with its standard error."""
-        base_log_z = softplus(self.base.double()).sum().item() + self.config.hidden * math.log(2)
-        return annealed_importance_sampling(
-            self.base_draws(chains),
-            lambda v, beta: -self.free_energy(v, beta),
-            lambda v, beta: self.gibbs(v, beta=beta),
-            base_log_z,
-            temperatures,
-        )
-
-    @torch.no_grad()
     def log_prob(self, x: Tensor, /) -> Tensor:
         """-F(x) - log Z in nats: float64 (n,)."""
-        return -self.free_energy(x.to(self.device).flatten(1).float()).double() - self.log_z().value
+        return -self.free_energy(self.accept(x).flatten(1).float()).double() - self.log_z().value
 
     @torch.no_grad()
     def sample(self, n: int, /) -> Tensor:
-        """n items (n, *shape) from independent chains: annealed from the base distribution, then run at beta = 1.
-
-        A chain that starts cold stays in the mode nearest to its start; the slow rise of beta lets it choose among the
-        modes while the barriers between them are still low.
-        """
-        v = self.base_draws(n)
-        rising = self.config.gibbs_steps // 2
-        for step in range(self.config.gibbs_steps):
-            v = self.gibbs(v, beta=min(1.0, (step + 1) / (rising + 1)))
-        return v.reshape(n, *self.spec.shape).to(torch.uint8)
+        """n items (n, *shape), the ends of independent chains that are annealed from the base distribution."""
+        return self.draws(n).v.reshape(n, *self.spec.shape).to(torch.uint8)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, /) -> Tensor:
         """Mean field up and down: the likelier level of each pixel given the hidden units' means."""
-        v = x.to(self.device).flatten(1).float()
-        h = (v @ self.weight + self.hidden_bias).sigmoid()
-        return (self.visible_bias + h @ self.weight.T > 0).reshape(x.shape).to(torch.uint8)
+        h = self.hidden_input(self.accept(x).flatten(1).float()).sigmoid()
+        return (self.visible_input(h) > 0).reshape(x.shape).to(torch.uint8)
+
+
+class ContrastiveDivergence(RestrictedBoltzmann):
+    """The same machine trained by CD-k proper: k Gibbs steps from the minibatch, which tell too little of far modes."""
+
+    name = "rbm-cd"
+
+    @classmethod
+    def recipe(cls, spec: SampleSpec) -> Config:
+        """The machine, steps and k of `RestrictedBoltzmann`, with chains that restart at the data."""
+        return replace(RestrictedBoltzmann.recipe(spec), persistent=False)
 
 
 def base_rates(x: Tensor) -> Tensor:

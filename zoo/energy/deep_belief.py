@@ -1,0 +1,181 @@
+"""The deep belief network.
+
+Lecture topic: energy-based models. Restricted Boltzmann machines stacked greedily: the hidden states that the first one
+infers from the data are the visible states of the second, which becomes their prior. Only the top pair stays
+undirected; below it lies a directed sigmoid layer.
+
+References: G. Hinton, S. Osindero and Y.-W. Teh, "A Fast Learning Algorithm for Deep Belief Nets" (2006); R.
+Salakhutdinov and I. Murray, "On the Quantitative Analysis of Deep Belief Networks" (2008), section 4, for the bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from genbench.contracts import Budget, Dataset, Effort, Kind, SampleSpec, Setting
+from genbench.errors import ModelError
+from genbench.likelihood import importance_weighted_bound
+from zoo.energy.restricted_boltzmann import Config as LayerConfig
+from zoo.energy.restricted_boltzmann import RestrictedBoltzmann, base_rates, coin, softplus
+from zoo.nn import Model, require_levels
+from zoo.training import in_batches
+
+ITEMS_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The network and its training.
+
+    `hidden`, `top`: units of the first and second hidden layer. `k`: Gibbs steps of the persistent chains per optimiser
+    step. `decay`, `top_decay`: weight decay of the first and second layer. `steps`: optimiser steps for each layer.
+    `batch`, `rate`: items (and chains) per step and initial learning rate. `gibbs_steps`: Gibbs steps of the top layers
+    behind every sample.
+    """
+
+    hidden: int = 200
+    top: int = 200
+    k: int = 2
+    decay: float = 0.1
+    top_decay: float = 0.1
+    steps: int = 4000
+    batch: int = 100
+    rate: float = 5e-3
+    gibbs_steps: int = 500
+
+    def __post_init__(self) -> None:
+        if min(self.hidden, self.top, self.k, self.steps, self.batch, self.gibbs_steps) < 1:
+            raise ValueError(f"hidden, top, k, steps, batch and gibbs_steps must be positive, got {self}")
+        if min(self.decay, self.top_decay) < 0 or self.rate <= 0:
+            raise ValueError(f"decay and top_decay must be >= 0 and rate > 0, got {self}")
+
+    def layer(self, hidden: int, decay: float) -> LayerConfig:
+        """The configuration of one layer's machine."""
+        return LayerConfig(
+            hidden=hidden,
+            k=self.k,
+            decay=decay,
+            steps=self.steps,
+            batch=self.batch,
+            rate=self.rate,
+            gibbs_steps=self.gibbs_steps,
+        )
+
+
+class DeepBelief(Model):
+    """p(v, h1) = p(v|h1) p(h1): p(v|h1) is the first machine's conditional, p(h1) the top machine's marginal.
+
+    The first machine's p(h1|v) is factorial and serves as the approximate posterior q(h1|v).
+    """
+
+    Config = Config
+    log_prob_kind: Kind = "estimate"
+
+    def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
+        super().__init__(spec, config)
+        if require_levels("dbn", spec) != 2:
+            raise ModelError(f"dbn models data of two levels, not of {spec.levels}")
+        c = self.config
+        self.first = RestrictedBoltzmann(spec, c.layer(c.hidden, c.decay))
+        self.top = RestrictedBoltzmann(SampleSpec((c.hidden,), 2), c.layer(c.top, c.top_decay))
+        self.log_prob_kind = "lower_bound" if self.top.enumerable else "estimate"
+        self.importance_samples = Effort().importance_samples
+
+    @classmethod
+    def recipe(cls, spec: SampleSpec) -> Config:
+        """For MNIST the layers of Salakhutdinov and Murray's (2008) network."""
+        if spec.size <= 256:
+            return Config()
+        return Config(hidden=500, top=2000, k=1, decay=0.01, top_decay=0.01, steps=20_000, rate=2e-3)
+
+    def prepare(self, setting: Setting) -> None:
+        self.importance_samples = setting.effort.importance_samples
+        self.top.prepare(setting)
+
+    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
+        """Train the first machine on the data, then the top one on its hidden states; `steps` are for each of them.
+
+        Returns both differences of free energies in nats, which should stay near 0.
+        """
+        steps = budget.steps or self.config.steps
+        first = self.first.fit(dataset, _part(budget, 0, steps))
+        self.start_top()
+        self.top.base.copy_(base_rates(self.infer(dataset.train)))
+        top = self.top.learn(dataset.train, _part(budget, 1, steps), self.infer)
+        return {"first_divergence": first["divergence"], "top_divergence": top["divergence"]}
+
+    @torch.no_grad()
+    def start_top(self) -> None:
+        """Turn the first machine upside down and make it the start of the top one, as far as its units go.
+
+        With at least as many top units as pixels p(h1) is then the first machine's own, so that the network starts as
+        the first machine itself; top units beyond the pixels start with couplings near 0.
+        """
+        units = min(self.spec.size, self.config.top)
+        self.top.weight[:, :units] = self.first.weight.T[:, :units]
+        self.top.hidden_bias[:units] = self.first.visible_bias[:units]
+        self.top.visible_bias.copy_(self.first.hidden_bias)
+
+    @torch.no_grad()
+    def infer(self, x: Tensor) -> Tensor:
+        """A draw of q(h1|v) for each of the items x (n, *shape): float (n, hidden)."""
+        return coin(self.first.hidden_input(x.flatten(1).float()).sigmoid())
+
+    def log_weights(self, v: Tensor, k: int) -> Tensor:
+        """log p(v|h1) + log p*(h1) - log q(h1|v) for k draws h1 of q, p* unnormalised: (k, n), in nats."""
+        inferred = self.first.hidden_input(v)
+        h = coin(inferred.sigmoid().expand(k, -1, -1))
+        generated = self.first.visible_input(h)
+        log_likelihood = (v * generated - softplus(generated)).sum(2)
+        log_posterior = (h * inferred - softplus(inferred)).sum(2)
+        return log_likelihood - self.top.free_energy(h.flatten(0, 1)).reshape(k, -1) - log_posterior
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor, /) -> Tensor:
+        """The importance-weighted bound on log p(x) with `importance_samples` draws of q(h1|x): float64 (n,), in nats.
+
+        One draw is the variational bound of Hinton et al. A bound it is as far as log Z of the top machine is exact;
+        the estimate of a large machine's log Z is on average too low, and every value too high by as much.
+        """
+
+        def bound(v: Tensor) -> Tensor:
+            return importance_weighted_bound(lambda k: self.log_weights(v, k), self.importance_samples)
+
+        return in_batches(bound, self.accept(x).flatten(1).float(), ITEMS_AT_ONCE) - self.top.log_z().value
+
+    @property
+    def log_prob_error(self) -> float | None:
+        """The standard error of the top machine's log Z in nats, which all values share; None where it is exact."""
+        return self.top.log_prob_error
+
+    @property
+    def log_prob_interval(self) -> tuple[float, float] | None:
+        """The top machine's: how far the bounds may lie off for the sake of log Z; how loose they are is not in it."""
+        return self.top.log_prob_interval
+
+    @torch.no_grad()
+    def sample(self, n: int, /) -> Tensor:
+        """n items (n, *shape): h1 from annealed Gibbs chains of the top machine, then v from p(v|h1)."""
+        v = coin(self.first.visible_input(self.top.draws(n).v).sigmoid())
+        return v.reshape(n, *self.spec.shape).to(torch.uint8)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, /) -> Tensor:
+        """Means all the way up and down again: the likelier level of each pixel."""
+        h = self.first.hidden_input(self.accept(x).flatten(1).float()).sigmoid()
+        h = self.top.visible_input(self.top.hidden_input(h).sigmoid()).sigmoid()
+        return (self.first.visible_input(h) > 0).reshape(x.shape).to(torch.uint8)
+
+
+def _part(budget: Budget, layer: int, steps: int) -> Budget:
+    """The budget of one of two layers of equally many steps, whose progress counts both."""
+    tell = budget.progress
+    if tell is None:
+        return replace(budget, steps=steps)
+    return replace(
+        budget, steps=steps, progress=lambda step, _, figures: tell(layer * steps + step, 2 * steps, figures)
+    )

@@ -197,7 +197,7 @@ class GaussianMixture(Model):
         def bound(part: Tensor) -> Tensor:
             return dequantized_log_prob(self.log_density, part, self.spec, self.dequantization_samples)
 
-        return in_batches(bound, x.to(self.device), BATCH)
+        return in_batches(bound, self.accept(x), BATCH)
 
     def sample(self, n: int, /) -> Tensor:
         """n items, uint8 (n, *shape): a component, a point of its Gaussian, the cell in which that falls."""

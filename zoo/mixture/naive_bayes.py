@@ -53,7 +53,7 @@ class NaiveBayes(Model):
 
     def log_prob(self, x: Tensor, /) -> Tensor:
         """log p(x) in nats: float64 (n,)."""
-        levels = x.to(self.device).long().flatten(1)
+        levels = self.accept(x).long().flatten(1)
         return self.log_p.double()[torch.arange(self.spec.size), levels].sum(1)
 
     def sample(self, n: int, /) -> Tensor:

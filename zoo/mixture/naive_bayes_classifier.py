@@ -61,7 +61,7 @@ class NaiveBayesClassifier(Model):
             picked = self.log_p.double()[:, torch.arange(self.spec.size), part.long().flatten(1)]
             return picked.sum(2).T + self.log_prior.double()
 
-        return in_batches(joint, x.to(self.device), ITEMS_AT_ONCE)
+        return in_batches(joint, self.accept(x), ITEMS_AT_ONCE)
 
     def log_prob(self, x: Tensor, /) -> Tensor:
         """log p(x) = log sum_y p(x, y) in nats: float64 (n,)."""

@@ -206,7 +206,7 @@ class PixelCNN(Model):
     @torch.no_grad()
     def log_prob(self, x: Tensor, /) -> Tensor:
         """log p(x) in nats: float64 (n,)."""
-        x = x.to(self.device)
+        x = self.accept(x)
         return in_batches(lambda part: self.log_masses(part).double().flatten(1).sum(1), x, self.items_at_once)
 
     def sample(self, n: int, /) -> Tensor:

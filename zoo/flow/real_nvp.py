@@ -252,7 +252,7 @@ class RealNVP(Model):
         def bound(part: Tensor) -> Tensor:
             return dequantized_log_prob(self.log_density, part, self.spec, self.dequantization_samples)
 
-        return in_batches(bound, x.to(self.device), BATCH)
+        return in_batches(bound, self.accept(x), BATCH)
 
     def sample_latent(self, n: int, /) -> Tensor:
         """n codes of the prior: float32 (n, size)."""

@@ -1,0 +1,279 @@
+"""The gated PixelCNN: two stacks of convolutions without a blind spot, and multiplicative units.
+
+Lecture topic: autoregressive models. Masked square filters, stacked, never see some of the pixels above and to the
+right. Here a vertical stack sees all rows above, a horizontal stack sees the pixels to the left in the row, and each
+layer of the vertical stack feeds that of the horizontal one, never the other way round. tanh(a) * sigmoid(b) takes the
+place of relu. A sample runs the vertical stack once for each row and the horizontal stack once for each pixel.
+
+References: A. van den Oord, N. Kalchbrenner, O. Vinyals, L. Espeholt, A. Graves and K. Kavukcuoglu, "Conditional Image
+Generation with PixelCNN Decoders" (2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genbench.contracts import Budget, Dataset, SampleSpec
+from genbench.errors import InputError
+from zoo.autoregressive.pixel_cnn import MaskedConv2d, WholeImage
+from zoo.nn import Model, require_image, require_levels
+from zoo.training import in_batches, minimise, sizes
+
+MARKS = 16
+NUMBERS_AT_ONCE = 2**24
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The network and its training.
+
+    `width`: features of every pixel for each image channel, in each of the two stacks. `blocks`: gated layers.
+    `kernel`: side of the filters, odd. `dropout`: chance of dropping a gated feature while training. `decay`: weight
+    decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial learning rate.
+    """
+
+    width: int = 24
+    blocks: int = 6
+    kernel: int = 5
+    dropout: float = 0.3
+    decay: float = 0.1
+    steps: int = 1000
+    batch: int = 32
+    rate: float = 5e-3
+
+    def __post_init__(self) -> None:
+        if min(self.width, self.blocks, self.steps, self.batch) < 1:
+            raise ValueError(f"width, blocks, steps and batch must be positive, got {self}")
+        if self.kernel < 3 or self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd and at least 3, got {self.kernel}")
+        if not 0 <= self.dropout < 1 or self.decay < 0 or self.rate <= 0:
+            raise ValueError(f"dropout must be within [0, 1), decay >= 0 and rate > 0, got {self}")
+
+
+class RowsConv2d(nn.Conv2d):
+    """A convolution over a row and the rows above it, as far to the right as to the left.
+
+    `margins` are the pixels that it sees to the left, to the right and above.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        reach = kernel // 2
+        self.margins = reach, reach, reach
+        super().__init__(inputs, outputs, (reach + 1, kernel))
+
+    def at_centre(self, windows: Tensor) -> Tensor:
+        """The output where the whole filter fits into the windows (n, inputs, > above, > left + right)."""
+        return F.conv2d(windows, self.weight, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right, above = self.margins
+        return self.at_centre(F.pad(x, (left, right, above, 0)))
+
+
+class LeftConv2d(nn.Conv2d):
+    """A convolution over the pixels to the left in the row, and part of the pixel itself.
+
+    Features form one group for each image channel. With mask "A" a group sees the groups of earlier channels of its own
+    pixel, as the first layer must; with mask "B" it sees its own group too, which mask A has already cleared.
+    """
+
+    def __init__(self, channels: int, inputs: int, outputs: int, kernel: int, mask: Literal["A", "B"]) -> None:
+        reach = kernel // 2
+        self.margins = reach, 0, 0
+        super().__init__(inputs, outputs, (1, reach + 1))
+        source, target = torch.arange(inputs) * channels // inputs, torch.arange(outputs)[:, None] * channels // outputs
+        visible = torch.ones_like(self.weight)
+        visible[:, :, 0, -1] = (source < target if mask == "A" else source <= target).float()
+        self.register_buffer("visible", visible, persistent=False)
+
+    def at_centre(self, windows: Tensor) -> Tensor:
+        """The output where the whole filter fits into the windows (n, inputs, rows, > left)."""
+        return F.conv2d(windows, self.weight * self.visible, self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.at_centre(F.pad(x, (self.margins[0], 0)))
+
+
+class Part:
+    """How a stack sees an image in sampling: `columns` of one `row`, with the layers' inputs at what came before.
+
+    All that a layer needs of the past lies within its filter, so one image costs about one pass over the whole image.
+    """
+
+    def __init__(self, n: int, height: int, width: int) -> None:
+        self.n, self.height, self.width = n, height, width
+        self.row, self.columns = 0, slice(0, width)
+        self.inputs: dict[nn.Module, Tensor] = {}
+
+    def keep(self, layer: RowsConv2d | LeftConv2d, x: Tensor) -> Tensor:
+        """Note the layer's input at this part (n, inputs, 1, columns); returns all of them with the layer's padding."""
+        left, right, above = layer.margins
+        if layer not in self.inputs:
+            self.inputs[layer] = x.new_zeros(self.n, x.shape[1], self.height + above, left + self.width + right)
+        here = slice(left + self.columns.start, left + self.columns.stop)
+        self.inputs[layer][:, :, self.row + above, here] = x[:, :, 0]
+        return self.inputs[layer]
+
+    def convolve(self, layer: RowsConv2d | LeftConv2d, x: Tensor) -> Tensor:
+        """The layer's output at this part for its input there, (n, inputs, 1, columns), which is kept for later."""
+        left, right, above = layer.margins
+        rows = slice(self.row, self.row + above + 1)
+        columns = slice(self.columns.start, left + self.columns.stop + right)
+        return layer.at_centre(self.keep(layer, x)[:, :, rows, columns])
+
+    def crop(self, planes: Tensor) -> Tensor:
+        """The planes (features, H, W) at this part: (features, 1, columns)."""
+        return planes[:, self.row : self.row + 1, self.columns]
+
+
+View = WholeImage | Part
+
+
+class GatedLayer(nn.Module):
+    """One layer of both stacks.
+
+    The paper's is residual in the horizontal stack alone. In the vertical one too it costs nothing, and keeps the gates
+    and the dropout of many layers from fading what the first ones saw.
+    """
+
+    def __init__(self, channels: int, width: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.channels = channels
+        self.rows = RowsConv2d(width, 2 * width, kernel)
+        # A pixel's channels all know the rows above, so that nothing needs hiding here.
+        self.link = nn.Conv2d(2 * width, 2 * width, 1)
+        self.left = LeftConv2d(channels, width, 2 * width, kernel, "B")
+        self.out = MaskedConv2d(channels, width, width, 1, "B")
+        self.dropout = nn.Dropout(dropout)
+
+    def vertical(self, v: Tensor, view: View) -> tuple[Tensor, Tensor]:
+        """The vertical stack's features v (n, width, h, w) one layer on, and what the horizontal stack gets of them."""
+        seen = view.convolve(self.rows, v)
+        return v + self.dropout(self.gate(seen)), self.link(seen)
+
+    def horizontal(self, h: Tensor, linked: Tensor, view: View) -> Tensor:
+        """The horizontal stack's features h (n, width, h, w) one layer on."""
+        return h + self.out(self.dropout(self.gate(view.convolve(self.left, h) + linked)))
+
+    def gate(self, x: Tensor) -> Tensor:
+        """tanh(a) * sigmoid(b), where a and b are the halves of every image channel's group of features."""
+        a, b = x.unflatten(1, (self.channels, 2, -1)).unbind(2)
+        return (a.tanh() * b.sigmoid()).flatten(1, 2)
+
+
+class GatedPixelCNN(Model):
+    """p(x) = prod_d p(x_d | x_<d) in raster order, each conditional a softmax over the levels."""
+
+    Config = Config
+    log_prob_kind: Literal["exact"] = "exact"
+    truncation: Literal["temperature"] = "temperature"
+
+    def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
+        super().__init__(spec, config)
+        self.levels = require_levels("gated-pixel-cnn", spec)
+        self.channels, self.height, self.width = require_image("gated-pixel-cnn", spec)
+        c, features = self.config, self.channels * self.config.width
+        self.marks = min(MARKS, self.levels - 1)
+        self.first_rows = RowsConv2d(self.channels * self.marks, features, c.kernel)
+        self.first_left = LeftConv2d(self.channels, self.channels * self.marks, features, c.kernel, "A")
+        # Digits are centred: what a pixel's neighbours mean depends on where it lies.
+        self.position_rows = nn.Parameter(torch.zeros(features, self.height, self.width))
+        self.position_left = nn.Parameter(torch.zeros(features, self.height, self.width))
+        self.layers = nn.ModuleList(GatedLayer(self.channels, features, c.kernel, c.dropout) for _ in range(c.blocks))
+        self.dropout = nn.Dropout(c.dropout)
+        self.last = MaskedConv2d(self.channels, features, self.channels * self.levels, 1, "B")
+        # A pixel's logits, or the inputs of all layers that sampling keeps, bound the memory of one item.
+        per_pixel = max(self.levels, 2 * c.width * (c.blocks + 2))
+        self.items_at_once = max(1, min(250, NUMBERS_AT_ONCE // (per_pixel * spec.size)))
+
+    @classmethod
+    def recipe(cls, spec: SampleSpec) -> Config:
+        """Tuned on the digits; larger images come with more items to learn from, and take longer to fit."""
+        if spec.size <= 256:
+            # Two levels say less about each image than grey ones do: the network knows a thousand by heart sooner.
+            return Config(dropout=0.35, steps=800) if spec.levels == 2 else Config()
+        return Config(width=32, kernel=3, dropout=0.1, decay=0.01, steps=60000, batch=8, rate=1e-3)
+
+    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
+        """Maximise the likelihood of the train split; the loss is in nats per dimension."""
+        return minimise(lambda x: -self.log_masses(x).mean(), self, dataset.train, budget, self.config, average=0.995)
+
+    def thermometer(self, x: Tensor) -> Tensor:
+        """Levels (n, C, h, w) as heights on a thermometer, (n, C * marks, h, w): every mark is 0, 1 or, once, between.
+
+        It lets the first layer be non-linear in the level, and yet treat near levels nearly alike.
+        """
+        height = x.float().unsqueeze(2) * (self.marks / (self.levels - 1))
+        marks = torch.arange(self.marks, device=x.device)[:, None, None]
+        return (height - marks).clamp(0, 1).flatten(1, 2)
+
+    def vertical(self, above: Tensor, view: View) -> Iterator[Tensor]:
+        """What each layer of the vertical stack tells the horizontal one, for marks of the row above each pixel."""
+        v = view.convolve(self.first_rows, above) + view.crop(self.position_rows)
+        for layer in self.layers:
+            v, linked = layer.vertical(v, view)
+            yield linked
+
+    def horizontal(self, marks: Tensor, linked: Iterable[Tensor], view: View) -> Tensor:
+        """The logits of every level, (n, C, levels, h, w), for each pixel's own marks and what the vertical stack says.
+
+        Of its own marks a pixel's logits see those of the channels before alone.
+        """
+        h = view.convolve(self.first_left, marks) + view.crop(self.position_left)
+        for layer, rows in zip(self.layers, linked, strict=True):
+            h = layer.horizontal(h, rows, view)
+        return self.last(self.dropout(F.relu(h))).unflatten(1, (self.channels, self.levels))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The logits of every level of the images (n, C, H, W): (n, C, levels, H, W)."""
+        marks = self.thermometer(x)
+        above = F.pad(marks, (0, 0, 1, -1))
+        return self.horizontal(marks, self.vertical(above, WholeImage()), WholeImage())
+
+    def log_masses(self, x: Tensor) -> Tensor:
+        """log p(x_d | x_<d) of each pixel and channel, in nats: (n, C, H, W)."""
+        return -F.cross_entropy(self.logits(x).transpose(1, 2), x.long(), reduction="none")
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor, /) -> Tensor:
+        """log p(x) in nats: float64 (n,)."""
+        return in_batches(
+            lambda part: self.log_masses(part).double().flatten(1).sum(1), self.accept(x), self.items_at_once
+        )
+
+    def sample(self, n: int, /) -> Tensor:
+        """n images of the model: uint8 (n, C, H, W)."""
+        return self.sample_truncated(n, psi=1.0)
+
+    @torch.no_grad()
+    def sample_truncated(self, n: int, /, *, psi: float) -> Tensor:
+        """n images with all logits divided by the temperature psi > 0; 1.0 is no truncation."""
+        if not psi > 0:
+            raise InputError(f"psi must be positive, got {psi}")
+        return torch.cat([self._draw(part, psi) for part in sizes(n, self.items_at_once)])
+
+    def _draw(self, n: int, psi: float) -> Tensor:
+        x = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
+        row, pixel = Part(n, self.height, self.width), Part(n, self.height, self.width)
+        above = self.thermometer(x[:, :, :1])
+        for row.row in range(self.height):
+            pixel.row = row.row
+            linked = list(self.vertical(above, row))
+            for column in range(self.width):
+                pixel.columns = slice(column, column + 1)
+                here = x[:, :, row.row : row.row + 1, pixel.columns]
+                # Each pass completes one more channel's features; the last leaves all of them as a full pass would.
+                for channel in range(self.channels):
+                    told = (part[..., pixel.columns] for part in linked)
+                    logits = self.horizontal(self.thermometer(here), told, pixel)[:, channel, :, 0, 0]
+                    here[:, channel, 0, 0] = torch.multinomial((logits / psi).softmax(1), 1)[:, 0]
+                # Mask A hid the last channel from its own pixel, but the pixels to come do see it.
+                pixel.keep(self.first_left, self.thermometer(here))
+            above = self.thermometer(x[:, :, row.row : row.row + 1])
+        return x

@@ -37,7 +37,7 @@ CARDS = (
     ModelCard(
         "vae-reinforce",
         "zoo.vae.vae_reinforce:ReinforceVAE.build",
-        "the same networks trained by the score-function gradient",
+        "the score-function gradient: 4,900 times the variance, 8.7 with a baseline",
         family="vae",
         reference="Paisley, Blei, Jordan, Variational Bayesian Inference with Stochastic Search",
         year=2012,

@@ -103,7 +103,7 @@ class Autoencoder(Model):
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """The codes of items (n, *shape): (n, latent)."""
-        return in_batches(lambda part: self.encoder(self._scaled(part)), x.to(self.device), ITEMS_AT_ONCE)
+        return in_batches(lambda part: self.encoder(self._scaled(part)), self.accept(x), ITEMS_AT_ONCE)
 
     @torch.no_grad()
     def decode(self, z: Tensor, /) -> Tensor:

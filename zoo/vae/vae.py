@@ -135,7 +135,7 @@ class VAE(Model):
         def bound(part: Tensor) -> Tensor:
             return importance_weighted_bound(lambda k: self.log_weights(part, k), self.importance_samples)
 
-        return in_batches(bound, x.to(self.device), ITEMS_AT_ONCE)
+        return in_batches(bound, self.accept(x), ITEMS_AT_ONCE)
 
     def sample(self, n: int, /) -> Tensor:
         """n items of the model that `log_prob` bounds: z ~ N(0, I), then x ~ p(x|z), with the noise of its pixels."""
@@ -160,5 +160,5 @@ class VAE(Model):
     @torch.no_grad()
     def reconstruct(self, x: Tensor, /) -> Tensor:
         """Each item decoded from the mean of its q(z|x): uint8 (n, *shape)."""
-        means = in_batches(lambda part: self.encode(part)[0], x.to(self.device), ITEMS_AT_ONCE)
+        means = in_batches(lambda part: self.encode(part)[0], self.accept(x), ITEMS_AT_ONCE)
         return self.decode(means)

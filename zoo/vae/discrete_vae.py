@@ -1,0 +1,192 @@
+"""The discrete variational autoencoder, trained through the Gumbel-softmax relaxation.
+
+Lecture topic: variational autoencoders with discrete latents. A categorical draw is the argmax of its logits plus
+Gumbel noise; a softmax in the argmax's place lets gradients through, and the temperature, which falls during training,
+brings it ever closer to the draw itself. The relaxation is for training only: samples and the bound that `log_prob`
+reports are those of the model with hard latents.
+
+References: E. Jang, S. Gu and B. Poole, "Categorical Reparameterization with Gumbel-Softmax" (2017); C. Maddison, A.
+Mnih and Y. W. Teh, "The Concrete Distribution" (2017); Y. Burda et al., "Importance Weighted Autoencoders" (2016), for
+the bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genbench.contracts import Budget, Dataset, SampleSpec, Setting
+from genbench.likelihood import importance_weighted_bound
+from zoo.nn import Model, require_levels
+from zoo.training import in_batches, minimise, sizes
+from zoo.vae.observation import observation_model
+
+ITEMS_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The latents, the networks and their training.
+
+    `variables`, `classes`: how many categorical latents there are, and of how many classes each. `hottest`, `coldest`:
+    the temperature at the first and from the middle of training on; it falls geometrically. `hidden`: units of each of
+    the two hidden layers of encoder and decoder. `features`: units per dimension of x in the decoder's last hidden
+    layer. `dropout`: chance of dropping a unit of the others while training. `decay`: weight decay. `steps`, `batch`,
+    `rate`: optimiser steps, items per step and initial rate.
+    """
+
+    variables: int = 16
+    classes: int = 8
+    hottest: float = 1.0
+    coldest: float = 0.5
+    hidden: int = 160
+    features: int = 8
+    dropout: float = 0.1
+    decay: float = 0.01
+    steps: int = 4000
+    batch: int = 50
+    rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        if min(self.variables, self.hidden, self.features, self.steps, self.batch) < 1 or self.classes < 2:
+            raise ValueError(f"classes must be at least 2, other sizes, steps and batch positive, got {self}")
+        if not 0 < self.coldest <= self.hottest:
+            raise ValueError(f"temperatures must be positive and must not rise, got {self}")
+        if not 0 <= self.dropout < 1 or self.decay < 0 or self.rate <= 0:
+            raise ValueError(f"dropout must be within [0, 1), decay >= 0 and rate > 0, got {self}")
+
+
+class DiscreteVAE(Model):
+    """p(x) = E[p(x|z)] over z of independent, uniform categorical variables; q(z|x) is categorical in each of them."""
+
+    Config = Config
+    log_prob_kind: Literal["lower_bound"] = "lower_bound"
+
+    def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
+        super().__init__(spec, config)
+        self.levels = require_levels("discrete-vae", spec)
+        self.observation = observation_model(self.levels)
+        self.importance_samples = 128
+        latent, features = self.config.variables * self.config.classes, self.config.features
+        self.encoder = self._network(spec.size, latent)
+        # One map from features to parameters for all dimensions of x, as in the VAE.
+        self.decoder = nn.Sequential(
+            *(self._network(latent, features * spec.size), nn.SiLU(), nn.Unflatten(1, (features, spec.size))),
+            nn.Conv1d(features, self.observation.numbers, kernel_size=1),
+        )
+
+    def _network(self, inputs: int, outputs: int) -> nn.Sequential:
+        hidden, dropout = self.config.hidden, self.config.dropout
+        return nn.Sequential(
+            *(nn.Linear(inputs, hidden), nn.SiLU(), nn.Dropout(dropout)),
+            *(nn.Linear(hidden, hidden), nn.SiLU(), nn.Dropout(dropout)),
+            nn.Linear(hidden, outputs),
+        )
+
+    @classmethod
+    def recipe(cls, spec: SampleSpec) -> Config:
+        """The defaults suit a thousand small images; larger ones come in numbers that bear larger networks."""
+        if spec.size <= 256:
+            return Config()
+        return Config(variables=32, classes=16, hidden=512, features=4, dropout=0.0, steps=20_000, rate=1e-3)
+
+    def prepare(self, setting: Setting) -> None:
+        self.importance_samples = setting.effort.importance_samples
+
+    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
+        """Maximise the relaxed ELBO while the temperature falls; `loss` is its negative in nats per dimension.
+
+        While it falls, the weight of the divergence rises to 1: a decoder that has not yet learned what the latents say
+        would otherwise have the encoder say nothing, and both would stay there. `divergence` is the KL of q(z|x) from
+        the prior at the end, the mean over the train split in nats.
+        """
+        c = self.config
+        cooling, step = max(1, (budget.steps or c.steps) // 2), 0
+
+        def loss(x: Tensor) -> Tensor:
+            nonlocal step
+            progress = min(1.0, step / cooling)
+            step += 1
+            temperature = c.hottest * (c.coldest / c.hottest) ** progress
+            return -self.relaxed_elbo(x, temperature, weight=progress).mean() / self.spec.size
+
+        figures = minimise(loss, self, dataset.train, budget, c)
+        with torch.no_grad():
+            x = self.accept(dataset.train)
+            divergence = in_batches(lambda part: self.divergence(self.encode(part)), x, ITEMS_AT_ONCE)
+        return {**figures, "divergence": divergence.mean().item()}
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Log-probabilities of q(z|x): (n, variables, classes)."""
+        centred = x.flatten(1).float() * (2 / (self.levels - 1)) - 1
+        return self.encoder(centred).unflatten(1, (self.config.variables, self.config.classes)).log_softmax(-1)
+
+    def parameters_given(self, z: Tensor) -> Tensor:
+        """The parameters of p(x|z) for one-hot or relaxed z (n, variables, classes): (n, numbers, *shape)."""
+        return self.decoder(z.flatten(1)).reshape(len(z), self.observation.numbers, *self.spec.shape)
+
+    def one_hot(self, z: Tensor) -> Tensor:
+        """Classes int64 (n, variables) as (n, variables, classes)."""
+        return F.one_hot(z, self.config.classes).float()
+
+    def divergence(self, log_q: Tensor) -> Tensor:
+        """KL(q(z|x) || p(z)), exactly, for log-probabilities (n, variables, classes): (n,), in nats."""
+        return (log_q.exp() * log_q).sum((1, 2)) + self.config.variables * math.log(self.config.classes)
+
+    def relaxed_elbo(self, x: Tensor, temperature: float, weight: float = 1.0) -> Tensor:
+        """E_q[log p(x|z)] - weight KL(q(z|x) || p(z)) with one relaxed z and the KL in closed form: (n,), nats."""
+        log_q = self.encode(x)
+        z = gumbel_softmax(log_q, temperature)
+        return self.observation.log_prob(self.parameters_given(z), x) - weight * self.divergence(log_q)
+
+    def log_weights(self, x: Tensor, k: int) -> Tensor:
+        """log p(x, z) - log q(z|x) for k hard draws z of q(z|x): (k, n), nats."""
+        log_q = self.encode(x).repeat(k, 1, 1)
+        z = gumbel(log_q).add_(log_q).argmax(-1)
+        log_proposal = log_q.gather(-1, z.unsqueeze(-1)).sum((1, 2))
+        log_prior = -self.config.variables * math.log(self.config.classes)
+        repeated = x.repeat(k, *[1] * len(self.spec.shape))
+        given = self.observation.log_prob(self.parameters_given(self.one_hot(z)), repeated)
+        return (given + log_prior - log_proposal).reshape(k, -1)
+
+    @torch.no_grad()
+    def log_prob(self, x: Tensor, /) -> Tensor:
+        """The importance-weighted bound on log p(x) in nats with `importance_samples` hard draws: float64 (n,)."""
+
+        def bound(part: Tensor) -> Tensor:
+            return importance_weighted_bound(lambda k: self.log_weights(part, k), self.importance_samples)
+
+        return in_batches(bound, self.accept(x), ITEMS_AT_ONCE)
+
+    @torch.no_grad()
+    def sample(self, n: int, /) -> Tensor:
+        """n items of the model that `log_prob` bounds: z uniform, then x ~ p(x|z): uint8 (n, *shape)."""
+        c = self.config
+        parts = [torch.randint(c.classes, (part, c.variables), device=self.device) for part in sizes(n, ITEMS_AT_ONCE)]
+        return torch.cat([self.observation.sample(self.parameters_given(self.one_hot(z))) for z in parts])
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, /) -> Tensor:
+        """The median of p(x|z) at each variable's likeliest class: uint8 (n, *shape)."""
+
+        def median(part: Tensor) -> Tensor:
+            likeliest = self.encode(part).argmax(-1)
+            return self.observation.median(self.parameters_given(self.one_hot(likeliest)))
+
+        return in_batches(median, self.accept(x), ITEMS_AT_ONCE)
+
+
+def gumbel(like: Tensor) -> Tensor:
+    """Independent draws of the standard Gumbel distribution, -log of an exponential waiting time."""
+    return -torch.empty_like(like).exponential_().log()
+
+
+def gumbel_softmax(logits: Tensor, temperature: float) -> Tensor:
+    """A relaxed one-hot draw along the last axis of the logits; its argmax is an exact draw at every temperature."""
+    return ((logits + gumbel(logits)) / temperature).softmax(-1)

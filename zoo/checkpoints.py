@@ -117,9 +117,10 @@ def _sources(file: Path, found: set[Path]) -> set[Path]:
     found.add(file)
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "zoo":
-            names = [node.module] if node.module != "zoo" else [f"zoo.{alias.name}" for alias in node.names]
-            for name in names:
-                other = SHIPPED.parent.joinpath(*name.split(".")[1:]).with_suffix(".py")
+            inside = SHIPPED.parent.joinpath(*node.module.split(".")[1:])
+            # A package hands out its modules: ``from zoo import checkpoints``.
+            files = [inside / f"{alias.name}.py" for alias in node.names] if inside.is_dir() else [Path(f"{inside}.py")]
+            for other in files:
                 if other not in found:
                     _sources(other, found)
     return found

@@ -129,6 +129,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             IMAGE_METRICS,
             10_000,
             "28x28 binary digits, downloaded",
+            # As Salakhutdinov and Murray (2008) for machines of this size.
+            Effort(ais_chains=100, ais_temperatures=14_500),
             bundled=False,
         ),
         Benchmark(

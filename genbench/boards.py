@@ -170,7 +170,7 @@ class Board:
         from rich.console import Console
 
         text = io.StringIO()
-        self.show(Console(file=text, width=200))
+        self.show(Console(file=text, width=1000))
         return text.getvalue()
 
     def show(self, console: Console) -> None:

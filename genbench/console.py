@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 def output() -> Console:
     """The console of results; wide enough for a board where it is not a terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    return Console() if sys.stdout.isatty() else Console(width=1000)
 
 
 def _bar(*extra: TextColumn) -> Progress:

@@ -45,8 +45,11 @@ class Sandwich:
 
     @property
     def high(self) -> float:
-        """Above log Z: the higher of both values, the reverse one with three standard errors more."""
-        return max(self.reverse + DEVIATIONS * (self.reverse.stderr or 0.0), float(self.forward))
+        """Above log Z: the higher of both values, each with three standard errors more.
+
+        The forward one counts too, because reverse chains that missed a mode end below it.
+        """
+        return max(end + DEVIATIONS * (end.stderr or 0.0) for end in (self.forward, self.reverse))
 
 
 def annealed_importance_sampling(

@@ -184,6 +184,33 @@ def test_the_committed_board_shows_what_the_lectures_say():
     assert max(fid, key=fid.__getitem__) == "noise"
     assert all(value < fid["noise"] / 3 for model, value in fid.items() if model != "noise")
     assert float(rows["dcgan"]["precision"]) > 0.6
+    assert bpd["gated-pixel-cnn"] < bpd["pixel-cnn"]
+    assert bpd["vq-vae-pixelcnn"] < bpd["vq-vae"], "a learned prior over the uniform one"
+    assert fid["vq-vae-pixelcnn"] < fid["vq-vae"]
+    accuracy = {model: float(row["accuracy"]) for model, row in rows.items() if row["accuracy"]}
+    assert 0.85 < accuracy["naive-bayes-classifier"] < accuracy["gaussian-classifier-lda"] < 1
+    assert accuracy["gaussian-classifier-lda"] < accuracy["gaussian-classifier-qda"] < 1
+    denoising = {model: float(row["denoising"]) for model, row in rows.items() if row["denoising"]}
+    assert min(denoising, key=denoising.__getitem__) == "denoising-autoencoder"
+
+
+def test_the_committed_binary_board_shows_what_the_lectures_say():
+    rows = board_rows("digits-binary")
+    nll = {model: float(row["nll"]) for model, row in rows.items() if row["nll"]}
+    assert nll["dbn"] < nll["rbm"] < nll["boltzmann-machine"], "hidden units over none, two layers over one"
+    assert nll["nade"] < nll["fvbn"] < nll["markov-chain"] < nll["naive-bayes"] < nll["noise"]
+    assert nll["gated-pixel-cnn"] < nll["pixel-cnn"]
+    assert nll["vq-vae-pixelcnn"] < nll["vq-vae"]
+    for model in ("boltzmann-machine", "rbm", "rbm-cd", "dbn", "dbm"):
+        assert float(rows[model]["nll_low"]) <= nll[model] <= float(rows[model]["nll_high"])
+        assert rows[model]["kind"] == "estimate"
+
+
+def test_the_committed_boards_of_sequences_show_what_the_lectures_say():
+    strokes = {model: float(row["nll"]) for model, row in board_rows("strokes").items() if row["nll"]}
+    assert strokes["wavenet"] < strokes["hidden-markov"] < strokes["markov-chain"] < strokes["markov-chain-0"]
+    tones = {model: float(row["bpd"]) for model, row in board_rows("tones").items() if row["bpd"]}
+    assert tones["wavenet"] < tones["markov-chain"] < tones["naive-bayes"] < tones["noise"] == 8
 
 
 def test_the_committed_weather_board_reaches_the_true_entropy():
@@ -191,6 +218,7 @@ def test_the_committed_weather_board_reaches_the_true_entropy():
     gap, error = float(rows["markov-chain"]["gap"]), float(rows["markov-chain"]["gap_stderr"])
     assert abs(gap) < 3 * error + 0.005
     assert float(rows["naive-bayes"]["gap"]) > 1
+    assert float(rows["markov-chain-0"]["gap"]) > 1
 
 
 def test_the_committed_truncation_curve_bends_the_right_way():

@@ -99,7 +99,10 @@ def test_layers_are_trained_one_after_the_other_and_learn():
     seen = []
     with scoped(1, "test"):
         data = stripes(2, 3, 200)
-        model = DeepBelief(data.spec, Config(hidden=6, top=6, k=1, decay=0.01, top_decay=0.01, rate=0.05))
+        model = DeepBelief(
+            data.spec,
+            Config(hidden=6, top=6, k=1, persistent=True, decay=0.01, top_decay=0.01, rate=0.05, top_rate=0.05),
+        )
 
         def watch(step, steps, figures):
             first = model.first.weight.detach().clone()

@@ -12,7 +12,7 @@ from zoo.autoregressive import pixel_cnn
 from zoo.autoregressive.gated_pixel_cnn import Config, GatedPixelCNN, Part
 from zoo.autoregressive.pixel_cnn import PixelCNN
 
-SMALL = Config(width=6, blocks=2, steps=10, batch=8)
+SMALL = Config(width=6, blocks=2, kernel=3, steps=10, batch=8)
 
 
 def model(shape, levels, config=SMALL, scale=2.0, kind=GatedPixelCNN):
@@ -71,7 +71,7 @@ def test_plain_masks_leave_a_blind_spot_where_the_two_stacks_leave_none():
 
 def test_what_lies_beyond_the_reach_is_not_seen():
     """One layer after the first, 3x3 filters: three rows up, two columns either side, two pixels left in the row."""
-    net = model((1, 5, 8), 3, Config(width=6, blocks=1))
+    net = model((1, 5, 8), 3, Config(width=6, blocks=1, kernel=3))
     seen = dependence(net.logits, net.spec, [4 * 8 + 3]).reshape(5, 8)
     above = [False] + [True] * 5 + [False] * 2
     assert seen.tolist() == [[False] * 8, above, above, above, [False, True, True] + [False] * 5]
@@ -181,7 +181,7 @@ def test_training_learns_what_one_pixel_says_of_the_next():
     with scoped(7, "test"):
         spec = SampleSpec((1, 4, 4), 2)
         x = random_images(64, SampleSpec((1, 1, 4), 2)).expand(64, 1, 4, 4).contiguous()
-        net = GatedPixelCNN(spec, Config(width=8, blocks=2, dropout=0.0, steps=150, batch=32, rate=5e-3))
+        net = GatedPixelCNN(spec, Config(width=8, blocks=2, kernel=3, dropout=0.0, steps=150, batch=32, rate=5e-3))
         figures = net.fit(Dataset("stripes", spec, x, x), Budget())
     bits = -net.log_prob(x).mean().item() / math.log(2)
     assert 3.5 < bits < 5

@@ -21,7 +21,7 @@ CARDS = (
         family="energy",
         reference="Hinton, Training Products of Experts by Minimizing Contrastive Divergence",
         year=2002,
-        benchmarks=(BINARY,),
+        benchmarks=(BINARY, "mnist-binary"),
         capabilities=("log_prob", "reconstruction", "training"),
     ),
     ModelCard(

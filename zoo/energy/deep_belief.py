@@ -31,38 +31,40 @@ ITEMS_AT_ONCE = 100
 class Config:
     """The network and its training.
 
-    `hidden`, `top`: units of the first and second hidden layer. `k`: Gibbs steps of the persistent chains per optimiser
-    step. `decay`, `top_decay`: weight decay of the first and second layer. `steps`: optimiser steps for each layer.
-    `batch`, `rate`: items (and chains) per step and initial learning rate. `gibbs_steps`: Gibbs steps of the top layers
-    behind every sample.
+    `hidden`, `top`: units of the first and second hidden layer. `k`: Gibbs steps of contrastive divergence.
+    `persistent`: whether its chains go on from where the last step left them, or start at the minibatch. `decay`,
+    `steps`, `rate`: weight decay, optimiser steps and initial learning rate of the first layer, `top_decay`,
+    `top_steps`, `top_rate` those of the second. `batch`: items (and chains) per step. `gibbs_steps`: Gibbs steps of
+    the top layers behind every sample.
     """
 
     hidden: int = 200
     top: int = 200
     k: int = 2
+    persistent: bool = False
     decay: float = 0.1
     top_decay: float = 0.1
-    steps: int = 4000
+    steps: int = 10_000
+    top_steps: int = 1500
     batch: int = 100
     rate: float = 5e-3
+    top_rate: float = 1e-3
     gibbs_steps: int = 500
 
     def __post_init__(self) -> None:
-        if min(self.hidden, self.top, self.k, self.steps, self.batch, self.gibbs_steps) < 1:
-            raise ValueError(f"hidden, top, k, steps, batch and gibbs_steps must be positive, got {self}")
-        if min(self.decay, self.top_decay) < 0 or self.rate <= 0:
-            raise ValueError(f"decay and top_decay must be >= 0 and rate > 0, got {self}")
+        counts = (self.hidden, self.top, self.k, self.steps, self.top_steps, self.batch, self.gibbs_steps)
+        if min(counts) < 1:
+            raise ValueError(f"units, steps of every kind and batch must be positive, got {self}")
+        if min(self.decay, self.top_decay) < 0 or min(self.rate, self.top_rate) <= 0:
+            raise ValueError(f"decay and top_decay must be >= 0, rate and top_rate > 0, got {self}")
 
-    def layer(self, hidden: int, decay: float) -> LayerConfig:
-        """The configuration of one layer's machine."""
-        return LayerConfig(
-            hidden=hidden,
-            k=self.k,
-            decay=decay,
-            steps=self.steps,
-            batch=self.batch,
-            rate=self.rate,
-            gibbs_steps=self.gibbs_steps,
+    @property
+    def layers(self) -> tuple[LayerConfig, LayerConfig]:
+        """The configurations of both machines."""
+        shared = {"k": self.k, "persistent": self.persistent, "batch": self.batch, "gibbs_steps": self.gibbs_steps}
+        return (
+            LayerConfig(hidden=self.hidden, decay=self.decay, steps=self.steps, rate=self.rate, **shared),
+            LayerConfig(hidden=self.top, decay=self.top_decay, steps=self.top_steps, rate=self.top_rate, **shared),
         )
 
 
@@ -80,8 +82,9 @@ class DeepBelief(Model):
         if require_levels("dbn", spec) != 2:
             raise ModelError(f"dbn models data of two levels, not of {spec.levels}")
         c = self.config
-        self.first = RestrictedBoltzmann(spec, c.layer(c.hidden, c.decay))
-        self.top = RestrictedBoltzmann(SampleSpec((c.hidden,), 2), c.layer(c.top, c.top_decay))
+        first, top = c.layers
+        self.first = RestrictedBoltzmann(spec, first)
+        self.top = RestrictedBoltzmann(SampleSpec((c.hidden,), 2), top)
         self.log_prob_kind = "lower_bound" if self.top.enumerable else "estimate"
         self.importance_samples = Effort().importance_samples
 
@@ -90,18 +93,19 @@ class DeepBelief(Model):
         """For MNIST the layers of Salakhutdinov and Murray's (2008) network."""
         if spec.size <= 256:
             return Config()
-        return Config(hidden=500, top=2000, k=1, decay=0.01, top_decay=0.01, steps=20_000, rate=2e-3)
+        steps = {"steps": 20_000, "top_steps": 20_000}
+        return Config(hidden=500, top=2000, k=1, decay=0.01, top_decay=0.01, rate=2e-3, **steps)
 
     def prepare(self, setting: Setting) -> None:
         self.importance_samples = setting.effort.importance_samples
         self.top.prepare(setting)
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
-        """Train the first machine on the data, then the top one on its hidden states; `steps` are for each of them.
+        """Train the first machine on the data, then the top one on its hidden states; a budget's steps are for each.
 
         Returns both differences of free energies in nats, which should stay near 0.
         """
-        steps = budget.steps or self.config.steps
+        steps = (budget.steps or self.config.steps, budget.steps or self.config.top_steps)
         first = self.first.fit(dataset, _part(budget, 0, steps))
         self.start_top()
         self.top.base.copy_(base_rates(self.infer(dataset.train)))
@@ -171,11 +175,12 @@ class DeepBelief(Model):
         return (self.first.visible_input(h) > 0).reshape(x.shape).to(torch.uint8)
 
 
-def _part(budget: Budget, layer: int, steps: int) -> Budget:
-    """The budget of one of two layers of equally many steps, whose progress counts both."""
+def _part(budget: Budget, layer: int, steps: tuple[int, int]) -> Budget:
+    """The budget of one of two layers, whose progress counts the steps of both."""
     tell = budget.progress
     if tell is None:
-        return replace(budget, steps=steps)
+        return replace(budget, steps=steps[layer])
+    before = sum(steps[:layer])
     return replace(
-        budget, steps=steps, progress=lambda step, _, figures: tell(layer * steps + step, 2 * steps, figures)
+        budget, steps=steps[layer], progress=lambda step, _, figures: tell(before + step, sum(steps), figures)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import subprocess
 import sys
@@ -23,6 +24,13 @@ def test_the_model_table_is_the_catalogue():
     shown = CliRunner().invoke(main, ["list", "models", "--format", "md"]).stdout.strip()
     own = [line for line in shown.splitlines() if "third" not in line]
     assert "\n".join(own) in README
+
+
+def test_the_figures_of_the_machine_on_mnist_are_the_committed_ones():
+    with (ROOT / "leaderboards" / "mnist-binary" / "leaderboard.csv").open() as file:
+        row = next(row for row in csv.DictReader(file) if row["model"] == "rbm")
+    value, low, high = (f"{float(row[column]):.2f}" for column in ("nll", "nll_low", "nll_high"))
+    assert f"at {value} nats within [{low}, {high}]" in README
 
 
 def test_links_and_pictures_are_there():

@@ -85,7 +85,7 @@ def test_a_missing_metric_is_computed_alone(task, tmp_path):
     runner.run(task, cards("plugins:Grey"), runner.Options(out=tmp_path))
     after = results.read(tmp_path / "results.jsonl")
     assert after[: len(before)] == before, "the row that was there is the row that stays"
-    assert {row.column for row in after} == {"fid", "is", "precision", "recall", "nll", "bpd"}
+    assert {row.column for row in after} == {column.name for metric in task.metrics for column in metric.columns}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_broken_model_fails_in_one_sentence_and_the_others_go_on(task, tmp_pat
     said = failed[0].detail
     assert reason.replace("60", "16").replace("59", "15") in said or reason in said
     assert "\n" not in said
-    assert {row.status for row in by_model["plugins:Grey"]} == {"ok"}
+    assert "failed" not in {row.status for row in by_model["plugins:Grey"]}
     assert {row.status for row in by_model["plugins:NumpyGrey"]} == {"ok", "unsupported"}
 
 
@@ -129,7 +129,7 @@ def test_a_broken_likelihood_leaves_the_sample_metrics_alone(task):
 
 def test_factories_and_ready_generators_are_taken(task):
     outcome = runner.run(task, cards("plugins:with_setting", "plugins:ready", "plugins:Grey"), runner.Options())
-    assert {row.status for row in outcome.rows} == {"ok"}
+    assert {row.status for row in outcome.rows} == {"ok", "unsupported"}
     assert len({row.value for row in outcome.rows if row.column == "fid"}) == 1
 
 
@@ -156,14 +156,14 @@ def test_a_killed_run_is_completed_by_the_next(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     kept = results.read(path)
-    assert 0 < len(kept) < 24, "killed in the midst of it"
+    assert 0 < len(kept) < 40, "killed in the midst of it"
     with path.open("a") as file:
         file.write('{"schema": 1, "model": "slow')  # what a kill in the midst of a write leaves
     done = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
     rows = results.read(path)
-    assert len(rows) == len({row.key for row in rows}) == 24
+    assert len(rows) == len({row.key for row in rows}) == 40
     assert rows[: len(kept)] == kept
-    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 24
+    assert len([json.loads(line) for line in done.stdout.splitlines()]) == 40
     assert "torn" in done.stderr
 
 

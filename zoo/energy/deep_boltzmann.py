@@ -38,11 +38,11 @@ class Config:
     """
 
     hidden: int = 200
-    top: int = 50
+    top: int = 100
     iterations: int = 5
     k: int = 2
     decay: float = 0.1
-    steps: int = 10_000
+    steps: int = 4000
     batch: int = 100
     rate: float = 5e-3
     gibbs_steps: int = 500

@@ -109,8 +109,11 @@ def test_models_take_their_sizes_from_the_spec(card, size, tmp_path, monkeypatch
     loaded = generators.build(card, Setting(card.name, "test", data, effort=QUICK))
     with seeding.scoped(1), torch.no_grad():
         expected = model.sample(3)
-    with seeding.scoped(1), torch.no_grad():
-        assert torch.equal(loaded.sample(3), expected)
+    if size == "colour":  # where a second sampling takes many seconds
+        assert all(torch.equal(loaded.state_dict()[key], value) for key, value in model.state_dict().items())
+    else:
+        with seeding.scoped(1), torch.no_grad():
+            assert torch.equal(loaded.sample(3), expected)
     assert generators.as_samples(expected, data.spec, 3).shape == (3, *data.spec.shape)
     if "log_prob" in card.capabilities:
         assert generators.log_probs(loaded, data.heldout[:2], 0).shape == (2,)

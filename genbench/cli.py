@@ -203,10 +203,11 @@ def train(
     pairs = [(generators.resolve(name), benchmark or "digits") for name in models]
     failed = False
     for card, board in pairs if todo is None else todo.pairs(benchmark):
-        options = {"steps": budget, "seed": seed, "device": device, "data_root": data_root}
         try:
             with training_progress(card.name) as progress:
-                done = trainer.train(card, board, progress=progress, **options)  # type: ignore[arg-type]
+                done = trainer.train(
+                    card, board, steps=budget, seed=seed, device=device, data_root=data_root, progress=progress
+                )
         except GenbenchError as error:
             if todo is None:
                 raise

@@ -51,11 +51,7 @@ class Collected:
     @property
     def log_prob(self) -> Tensor:
         """float64 (items,) of the held-out split, in nats."""
-        if not isinstance(self.generator, HasLogProb):
-            raise Unsupported("the model defines no log_prob")
-        model = self.generator
-        self.tell("log-likelihood", 0, len(self.dataset.heldout))
-        return self._once("log_prob", lambda: generators.log_probs(model, self.dataset.heldout, self.seed))
+        return self._log_probs("log-likelihood", self.dataset.heldout)
 
     @property
     def class_log_joint(self) -> Tensor:
@@ -72,11 +68,7 @@ class Collected:
     @property
     def outlier_log_prob(self) -> Tensor:
         """float64 (outliers,), in nats."""
-        if not isinstance(self.generator, HasLogProb):
-            raise Unsupported("the model defines no log_prob")
-        model = self.generator
-        self.tell("outliers", 0, len(self.outliers))
-        return self._once("outlier_log_prob", lambda: generators.log_probs(model, self.outliers, self.seed))
+        return self._log_probs("outliers", self.outliers)
 
     def reconstruct(self, x: Tensor, what: str, /) -> Tensor:
         """The model's reconstructions of items x, which are known as `what`."""
@@ -86,6 +78,13 @@ class Collected:
         self.tell("reconstruction", 0, len(x))
         spec = self.dataset.spec
         return self._once(f"reconstructed {what}", lambda: generators.reconstructions(model, x, spec, self.seed))
+
+    def _log_probs(self, stage: str, x: Tensor) -> Tensor:
+        if not isinstance(self.generator, HasLogProb):
+            raise Unsupported("the model defines no log_prob")
+        model = self.generator
+        self.tell(stage, 0, len(x))
+        return self._once(f"log_prob, {stage}", lambda: generators.log_probs(model, x, self.seed))
 
     def _draw(self) -> Tensor:
         method, options, what = self.generator.sample, {}, "sample"

@@ -82,10 +82,8 @@ def _parse(line: bytes, path: Path, number: int) -> Result:
         record = json.loads(line)
         if record.get("schema") != SCHEMA:
             raise ValueError(f"its schema is {record.get('schema')!r}, this genbench reads {SCHEMA}")
-        return Result(
-            **{field.name: record[field.name] for field in fields(Result) if field.name not in OPTIONAL}
-            | {name: record.get(name) for name in OPTIONAL}
-        )
+        record = dict.fromkeys(OPTIONAL) | record
+        return Result(**{field.name: record[field.name] for field in fields(Result)})
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
         raise ResultsError(f"{path}, line {number} is not a result row ({reason}); remove that line") from error

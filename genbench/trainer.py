@@ -14,6 +14,7 @@ from genbench.contracts import Budget, Generator, Setting, Trainable
 from genbench.errors import GenbenchError, ModelError
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
+COLUMNS = ("benchmark", "model", "seed", "budget", "seconds", "version")  # of the log of trainings
 
 
 def _fresh(card: registry.ModelCard, setting: Setting) -> Generator:
@@ -69,9 +70,6 @@ def train(
         "seconds": seconds,
     }
     return Trained(model.save(setting, record), figures, seconds)
-
-
-COLUMNS = ("benchmark", "model", "seed", "budget", "seconds", "version")
 
 
 @dataclass(slots=True)

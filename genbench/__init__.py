@@ -12,20 +12,26 @@ if TYPE_CHECKING:
     from genbench.contracts import Budget, Dataset, SampleSpec, Setting
     from genbench.errors import GenbenchError
     from genbench.estimate import Estimate
+    from genbench.extraction import Reading
+    from genbench.extractors import Computing
     from genbench.registry import Card, ModelCard
     from genbench.report import Report, evaluate, tradeoff
+    from genbench.scoring import Scores, score, stats
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "genbench.contracts",
     "Card": "genbench.registry",
+    "Computing": "genbench.extractors",
     "Dataset": "genbench.contracts",
     "Estimate": "genbench.estimate",
     "GenbenchError": "genbench.errors",
     "ModelCard": "genbench.registry",
+    "Reading": "genbench.extraction",
     "Report": "genbench.report",
     "SampleSpec": "genbench.contracts",
+    "Scores": "genbench.scoring",
     "Setting": "genbench.contracts",
     "check": "genbench.checks",
     "evaluate": "genbench.report",
@@ -33,18 +39,23 @@ _HOMES = {
     "likelihood": "genbench.likelihood",
     "linalg": "genbench.linalg",
     "metrics": "genbench.metrics",
+    "score": "genbench.scoring",
+    "stats": "genbench.scoring",
     "tradeoff": "genbench.report",
 }
 
 __all__ = [
     "Budget",
     "Card",
+    "Computing",
     "Dataset",
     "Estimate",
     "GenbenchError",
     "ModelCard",
+    "Reading",
     "Report",
     "SampleSpec",
+    "Scores",
     "Setting",
     "check",
     "evaluate",
@@ -52,6 +63,8 @@ __all__ = [
     "likelihood",
     "linalg",
     "metrics",
+    "score",
+    "stats",
     "tradeoff",
 ]
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genbench import cache, registry
+from genbench import cache, extractors, registry
 from genbench.contracts import Dataset, Effort, FeatureExtractor, Features, Metric, Setting
 from genbench.errors import DataError, InputError, RegistryError
 from genbench.results import SCHEMA, fingerprint
@@ -168,13 +168,20 @@ class Task:
     @cached_property
     def reference(self) -> Features:
         """The features of the held-out split, from the cache where they are there."""
+        return self._features("heldout", self.dataset.heldout)
 
+    @cached_property
+    def train_features(self) -> Features:
+        """The features of the train split, from the cache where they are there."""
+        return self._features("train", self.dataset.train)
+
+    def _features(self, split: str, items: Tensor) -> Features:
         def extract() -> dict[str, Tensor]:
-            found = self.extractor(self.dataset.heldout)
+            found = self.extractor(items)
             rest = {} if found.probabilities is None else {"probabilities": found.probabilities}
             return {"embeddings": found.embeddings, **rest}
 
-        key = {"features of": "heldout", "data": self.dataset.sha256, "extractor": self.extractor.fingerprint}
+        key = {"features of": split, "data": self.dataset.sha256, "extractor": self.extractor.fingerprint}
         found = cache.tensors(key, extract)
         return Features(found["embeddings"], found.get("probabilities"))
 
@@ -193,7 +200,7 @@ class Task:
             "schema": SCHEMA,
             "conventions": CONVENTIONS,
             "metric": metric.name,
-            "parameters": _parameters(metric),
+            "parameters": parameters(metric),
             "data": self.dataset.sha256,
             "reference": len(self.dataset.heldout),
         }
@@ -219,7 +226,8 @@ class Task:
         return []
 
 
-def _parameters(metric: object) -> object:
+def parameters(metric: object) -> object:
+    """A metric's parameters as they enter the protocol."""
     if dataclasses.is_dataclass(metric) and not isinstance(metric, type):
         return dataclasses.asdict(metric)
     return repr(metric)
@@ -277,7 +285,7 @@ def load(
     benchmark = find(name)
     if features is not None:
         benchmark = dataclasses.replace(benchmark, features=features)
-    chosen = tuple(_metric(metric) for metric in dict.fromkeys(metrics or benchmark.metrics))
+    chosen = tuple(metric_named(metric) for metric in dict.fromkeys(metrics or benchmark.metrics))
     count = benchmark.n if n is None else n
     for metric in chosen:
         needed = metric.min_samples if metric.reads == "samples" else 1
@@ -289,11 +297,10 @@ def load(
             raise InputError(
                 f"{metric.name} needs at least {metric.min_samples} held-out items, {name} has {len(dataset.heldout)}"
             )
-    extractor: FeatureExtractor = registry.load(registry.find("features", benchmark.features).target)(dataset.spec)
-    return Task(benchmark, dataset, extractor, chosen, count)
+    return Task(benchmark, dataset, extractors.make(benchmark.features, dataset.spec), chosen, count)
 
 
-def _metric(name: str) -> Metric:
+def metric_named(name: str) -> Metric:
     """A metric by its own name, or by that of one of its columns."""
     cards = registry.cards("metrics")
     if name in cards:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MARKS: Mapping[str, str] = {"lower_bound": "<= ", "estimate": "~ "}
+MARKDOWN_WIDTH = 200  # characters of a table's line, beyond which a board goes on in another table
 ARROWS: Mapping[str, str] = {"lower": "↓", "higher": "↑"}
 
 
@@ -117,22 +118,24 @@ class Board:
         return any(row is not None and row.status != "unsupported" for row in rows)
 
     def formatted(self) -> tuple[list[str], list[list[str]]]:
-        """Headings with arrows, and rows of text: rank, model, (seed,) one cell per column, and the kind.
+        """Headings with arrows, and rows of text: rank, model, (seed,) one cell per column.
 
-        Columns that no model defines are left out.
+        Columns that no model defines are left out; the kind of the likelihoods follows the last of their columns.
         """
         seeds = len({seed for _, seed in self.cells}) > 1
-        likelihoods = any(map(_kind, self.cells.values()))
         heads = ["#", "model", *(["seed"] if seeds else [])]
         columns = [c for c in self.columns if self._defined(c)]
-        heads += [f"{c.title} {ARROWS[c.better]}" + (f" ({c.unit})" if c.unit else "") for c in columns]
-        heads += ["likelihood"] if likelihoods else []
+        titles = [f"{c.title} {ARROWS[c.better]}" + (f" ({c.unit})" if c.unit else "") for c in columns]
+        kinds = {row.column for cells in self.cells.values() for row in cells.values() if row.kind}
+        place = max((number for number, column in enumerate(columns, 1) if column.name in kinds), default=0)
+        heads += [*titles[:place], *(["likelihood"] if place else []), *titles[place:]]
         lines = []
         for number, ((model, seed), cells) in enumerate(self.cells.items(), 1):
             ranked = self.sorted_by in cells and cells[self.sorted_by].value is not None
             line = [str(number) if ranked else "", model, *([str(seed)] if seeds else [])]
-            line += [cell_text(column, cells.get(column.name)) for column in columns]
-            lines.append(line + ([_kind(cells).replace("lower_bound", "bound")] if likelihoods else []))
+            texts = [cell_text(column, cells.get(column.name)) for column in columns]
+            kind = [_kind(cells).replace("lower_bound", "bound")] if place else []
+            lines.append([*line, *texts[:place], *kind, *texts[place:]])
         return heads, lines
 
     @property
@@ -146,22 +149,23 @@ class Board:
                 elif row.status == "ok" and "biased" in row.detail:
                     reasons.setdefault(f"{model}: {row.detail}", []).append(row.column)
         notes = [f"{reason} ({', '.join(dict.fromkeys(names))})" for reason, names in reasons.items()]
+        notes += [f"{column.title}: {column.note}" for column in self.columns if column.note and self._defined(column)]
         return notes + list(self.left_out)
 
     def to_markdown(self) -> str:
-        """A table for a README, with the notes below it."""
+        """Tables for a README, wide boards in several parts, with the notes below them."""
         heads, lines = self.formatted()
         lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
         widths = [max(len(row[i]) for row in [heads, *lines]) for i in range(len(heads))]
-        right = [i not in (1, len(heads) - 1) or head == "#" for i, head in enumerate(heads)]
-
-        def row(cells: Sequence[str]) -> str:
-            padded = [c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True)]
-            return "| " + " | ".join(padded) + " |"
-
-        rule = "|" + "|".join("-" * (w + 1) + (":" if r else "-") for w, r in zip(widths, right, strict=True)) + "|"
-        text = "\n".join([row(heads), rule, *map(row, lines)]) + "\n"
-        return text + "".join(f"\n{note}\n" for note in self.notes)
+        left = [head in ("model", "likelihood") for head in heads]
+        parts = []
+        for block in _blocks(widths, MARKDOWN_WIDTH):
+            rule = [("-" * (widths[i] + 1)) + ("-" if left[i] else ":") for i in block]
+            rows = [[row[i].ljust(widths[i]) if left[i] else row[i].rjust(widths[i]) for i in block] for row in lines]
+            head = [heads[i].ljust(widths[i]) if left[i] else heads[i].rjust(widths[i]) for i in block]
+            text = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+            parts.append("\n".join([text[0], f"|{'|'.join(rule)}|", *text[1:]]) + "\n")
+        return "\n".join(parts) + "".join(f"\n{note}\n" for note in self.notes)
 
     def to_text(self) -> str:
         """The table as aligned plain text."""

@@ -1,6 +1,7 @@
 """Content-addressed arrays on disk: a key holds everything that determines the value, so nothing ever goes stale.
 
-A cache that cannot be read or written never breaks a run: the value is computed instead.
+A cache that is corrupt, half-written, full or read-only never breaks a run and never falsifies one: every entry carries
+a checksum of its arrays, and where an entry cannot be read or written, the value is computed instead.
 """
 
 from __future__ import annotations
@@ -24,29 +25,53 @@ def root() -> Path:
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "genbench"
 
 
+def path(key: Mapping[str, object]) -> Path:
+    """Where the tensors of a key lie, if they are there."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
+    return root() / "arrays" / digest[:2] / f"{digest}.safetensors"
+
+
 def tensors(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors stored under `key`, or those that `compute` returns, which are then stored atomically."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
-    path = root() / "arrays" / digest[:2] / f"{digest}.safetensors"
+    file = path(key)
     with suppress(OSError, SafetensorError, ValueError):
-        return load_file(path)
+        return _read(file)
     value = {name: tensor.contiguous() for name, tensor in compute().items()}
     with suppress(OSError, SafetensorError):
-        _write(path, value)
+        _write(file, value)
     return value
 
 
-def _write(path: Path, value: dict[str, Tensor]) -> None:
+def _checksum(key: str, value: Mapping[str, Tensor]) -> str:
+    """Of the key and every array: a right file under a wrong name is as false as a flipped bit."""
+    digest = hashlib.sha256(key.encode())
+    for name in sorted(value):
+        digest.update(f"{name} {value[name].dtype} {tuple(value[name].shape)}".encode())
+        digest.update(value[name].numpy().data)
+    return digest.hexdigest()
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as stored:
+        value = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
+        claimed = (stored.metadata() or {}).get("checksum")
+    if claimed != _checksum(file.stem, value):
+        raise ValueError(f"{file} is corrupt")
+    return value
+
+
+def _write(file: Path, value: dict[str, Tensor]) -> None:
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
     os.close(handle)
     try:
-        save_file(value, temporary)
-        os.replace(temporary, path)
+        save_file(value, temporary, metadata={"checksum": _checksum(file.stem, value)})
+        os.replace(temporary, file)
     finally:
         Path(temporary).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench import registry
+from genbench import cli_files, devices, registry
 from genbench.errors import ConformanceError, GenbenchError, InputError, RegistryError
 
 if TYPE_CHECKING:
@@ -45,8 +45,13 @@ def main() -> None:
     \b
     genbench run digits                          rank the bundled models on real digits
     genbench run digits --model my_file:make     and a generator of your own
+    genbench score real/ fake/                   compare two folders of images
     genbench tradeoff dcgan                      draw a truncation curve
     """
+
+
+main.add_command(cli_files.score)
+main.add_command(cli_files.stats)
 
 
 def shared_options(function: F) -> F:
@@ -81,6 +86,11 @@ def shared_options(function: F) -> F:
     help="Folder for results, with --all for a folder of each benchmark.  [default: leaderboards/BENCHMARK]",
 )
 @click.option("--fresh", is_flag=True, help="Compute everything again, even what is up to date.")
+@click.option(
+    "--save-samples",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for each model's samples, MODEL.npz.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result rows as JSON lines in place of the table.")
 @shared_options
 def run(
@@ -92,6 +102,7 @@ def run(
     features: str | None,
     out: Path | None,
     fresh: bool,
+    save_samples: Path | None,
     as_json: bool,
     seed: int,
     device: str,
@@ -108,7 +119,7 @@ def run(
 
     if everything and benchmark:
         raise InputError(f"--all runs every benchmark; leave {benchmark} or --all out")
-    check_device(device)
+    devices.check(device)
     failed = False
     for name in benchmarks.bundled() if everything else [benchmark or "digits"]:
         found = benchmarks.find(name)
@@ -119,7 +130,7 @@ def run(
         home = Path("leaderboards") if out is None else out
         folder = home / found.name if everything or out is None else out
         with RunProgress() as progress:
-            outcome = runner.run(task, cards, runner.Options(seed, device, folder, fresh), progress)
+            outcome = runner.run(task, cards, runner.Options(seed, device, folder, fresh, save_samples), progress)
         _show_run(outcome, task, folder, as_json)
         failed |= bool(outcome.failures)
     if failed:
@@ -148,16 +159,6 @@ def _cards_on(benchmark: str) -> list[registry.ModelCard]:
     if not any(benchmark in card.benchmarks for card in cards):
         raise InputError(f"no model stands on {benchmark} by itself; name yours with --model module:factory")
     return cards
-
-
-def check_device(device: str) -> None:
-    """Raises InputError for a device that torch does not know or that is not there."""
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 @main.command(epilog="Example: genbench train vae real-nvp --benchmark digits --budget 2000")
@@ -198,7 +199,7 @@ def train(
 
     if everything == bool(models):
         raise InputError("name models to train, or give --all")
-    check_device(device)
+    devices.check(device)
     todo = trainer.Todo(log, seed, budget, fresh, data_root) if everything else None
     pairs = [(generators.resolve(name), benchmark or "digits") for name in models]
     failed = False
@@ -247,7 +248,7 @@ def tradeoff(
 
     psis = None if psi is None else truncation.parse_psis(psi)
     cards = [generators.resolve(name) for name in models]
-    check_device(device)
+    devices.check(device)
     task = benchmarks.load(benchmark, n=n, data_root=data_root)
     folder = out if out is not None else Path("leaderboards") / task.benchmark.name
     built = {
@@ -361,7 +362,7 @@ def check(model: str, benchmark: str, seed: int, device: str, data_root: Path | 
     from genbench import benchmarks, checks, generators
 
     card = generators.resolve(model)
-    check_device(device)
+    devices.check(device)
     found = benchmarks.find(benchmark)
     setting = found.setting(card.name, benchmarks.load_dataset(found, data_root), device)
     try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 def output() -> Console:
@@ -69,6 +70,26 @@ def training_progress(model: str) -> Iterator[Callable[[int, int, Mapping[str, f
         def tell(step: int, steps: int, figures: Mapping[str, float]) -> None:
             shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
             bar.update(task, completed=step, total=steps, figures=shown)
+
+        yield tell
+
+
+@contextmanager
+def reading_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar over the images of each set, with their rate and the time left; a total of 0 names a step without count."""
+    started: dict[str, tuple[TaskID, float]] = {}
+    with _bar(TextColumn("{task.completed}/{task.total}  {task.fields[rate]}")) as bar:
+        bar.columns = (*bar.columns, TextColumn("left"), TimeRemainingColumn())
+
+        def tell(name: str, done: int, total: int) -> None:
+            if name not in started:
+                for task, _ in started.values():
+                    bar.update(task, visible=False)
+                started[name] = bar.add_task(name, total=total or None, rate=""), time.monotonic()
+            task, start = started[name]
+            seconds = time.monotonic() - start
+            rate = f"{done / seconds:.1f} images/s" if done and seconds > 0.5 else ""
+            bar.update(task, completed=done, rate=rate)
 
         yield tell
 

@@ -216,13 +216,17 @@ class FeatureExtractor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a board; the direction belongs here, never to the table that sorts by it."""
+    """One column of a board; the direction belongs here, never to the table that sorts by it.
+
+    `note` is what every board that shows the column must say of it.
+    """
 
     name: str
     title: str
     better: Literal["higher", "lower"]
     digits: int = 3
     unit: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +261,18 @@ class Evidence(Protocol):
 
     @property
     def fake(self) -> Features: ...
+
+    @property
+    def train(self) -> Features: ...  # of the train split
+
+    @property
+    def samples(self) -> Tensor: ...  # (n, *shape), those behind `fake`
+
+    @property
+    def real_labels(self) -> Tensor | None: ...  # the class of each real item, int64, where it is known
+
+    @property
+    def fake_labels(self) -> Tensor | None: ...  # likewise; for generators the extractor's guess
 
     @property
     def log_prob(self) -> Tensor: ...  # of the held-out split

@@ -49,6 +49,20 @@ class Collected:
         return self._once("features", lambda: self.task.extractor(self.samples))
 
     @property
+    def train(self) -> Features:
+        return self.task.train_features
+
+    @property
+    def real_labels(self) -> Tensor | None:
+        return self.dataset.heldout_labels
+
+    @property
+    def fake_labels(self) -> Tensor | None:
+        """The classes that the extractor takes the samples for, where it knows those of the data."""
+        seen = self.fake.probabilities
+        return seen.argmax(1) if seen is not None and seen.shape[1] == len(self.dataset.classes) else None
+
+    @property
     def log_prob(self) -> Tensor:
         """float64 (items,) of the held-out split, in nats."""
         return self._log_probs("log-likelihood", self.dataset.heldout)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genbench import benchmarks, boards, runner
 from genbench.contracts import Generator
-from genbench.results import Result
+from genbench.results import Result, as_table
 from genbench.truncation import sweep
 
 if TYPE_CHECKING:
@@ -28,11 +28,7 @@ class Report:
     @property
     def table(self) -> pd.DataFrame:
         """One row per column of the benchmark: value, stderr, kind, status, detail."""
-        import pandas as pd
-
-        fields = ("column", "value", "stderr", "kind", "status", "detail", "n", "protocol")
-        rows = [{name: getattr(row, name) for name in fields} for row in self.results]
-        return pd.DataFrame(rows, columns=list(fields)).set_index("column")
+        return as_table(self.results)
 
     def _repr_html_(self) -> str:
         return str(self.table.to_html())

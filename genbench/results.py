@@ -16,10 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from genbench import atomic
 from genbench.errors import ResultsError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 OPTIONAL = ("low", "high")  # keys that rows written before they existed do without
@@ -181,3 +184,12 @@ def _torn_bytes(file: int, size: int) -> int:
     except ResultsError:
         return len(tail)
     return 0
+
+
+def as_table(rows: Iterable[Result]) -> pd.DataFrame:
+    """Rows of one model as a table, one line per column: value, stderr, kind, status, detail, n, protocol."""
+    import pandas as pd
+
+    names = ("column", "value", "stderr", "kind", "status", "detail", "n", "protocol")
+    records = [{name: getattr(row, name) for name in names} for row in rows]
+    return pd.DataFrame(records, columns=list(names)).set_index("column")

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import torch
-
-import genbench
-from genbench import generators, pictures, results
+from genbench import generators, pictures, results, sample_files
 from genbench.benchmarks import Task
-from genbench.contracts import Generator, Metric, Score
+from genbench.contracts import Generator, Metric
 from genbench.errors import GenbenchError, ModelError, Unsupported
 from genbench.evidence import Collected
+from genbench.measuring import Rows, measure
 from genbench.registry import ModelCard
-from genbench.results import SCHEMA, Result, Status
+from genbench.results import Result
 
 
 class Progress(Protocol):
@@ -45,12 +42,14 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a run goes: the seed, the device, the folder for results (None: keep them in memory), and whether to redo."""
+    """How a run goes: the seed, the device, the folder for results (None: keep them in memory), whether to redo what is
+    there, and a folder for each model's samples as MODEL.npz (None: keep none)."""
 
     seed: int = 0
     device: str = "cpu"
     out: Path | None = None
     fresh: bool = False
+    save_samples: Path | None = None
 
 
 @dataclass(slots=True)
@@ -105,7 +104,7 @@ def _evaluate(
         generator = generators.build(card, task.benchmark.setting(card.name, task.dataset, options.device))
         version = generators.version(generator)
     except GenbenchError as error:
-        rows = _Rows(card.name, task, options, "")
+        rows = _rows(card.name, task, options.seed, "")
         return [], [row for metric in task.metrics for row in rows.without(metric, "failed", str(error))]
     picture = None if options.out is None else options.out / "samples" / f"{pictures.file_name(card.name)}.png"
     kept: list[Result] = []
@@ -116,10 +115,14 @@ def _evaluate(
         if not before:
             missing.append(metric)
     evidence = Collected(generator, task, options.seed, lambda *stage: progress.stage(card.name, *stage))
-    rows = _Rows(card.name, task, options, version)
+    rows = _rows(card.name, task, options.seed, version)
     fresh = [row for metric in missing for row in _measure(metric, evidence, rows)]
     if picture is not None and (not picture.exists() or any(m.reads == "samples" for m in missing)):
         _draw_picture(evidence, picture)
+    if options.save_samples is not None:
+        with suppress(ModelError, Unsupported):  # the rows say why a model cannot sample
+            file = options.save_samples / f"{pictures.file_name(card.name)}.npz"
+            sample_files.save(file, evidence.samples, task.dataset.spec)
     return kept, fresh
 
 
@@ -133,58 +136,13 @@ def _current(
     return rows if sound else []
 
 
-@dataclass(slots=True)
-class _Rows:
-    """Makes the rows of one model; `start` is when the metric at hand began."""
-
-    model: str
-    task: Task
-    options: Options
-    version: str
-    start: float = field(default_factory=time.monotonic)
-
-    def with_scores(self, metric: Metric, scores: dict[str, Score]) -> Iterator[Result]:
-        for column in metric.columns:
-            score = scores[column.name]
-            yield self._row(metric, column.name, "ok", score)
-
-    def without(self, metric: Metric, status: Status, reason: str) -> Iterator[Result]:
-        for column in metric.columns:
-            yield self._row(metric, column.name, status, None, reason)
-
-    def _row(self, metric: Metric, column: str, status: Status, score: Score | None, reason: str = "") -> Result:
-        return Result(
-            schema=SCHEMA,
-            model=self.model,
-            benchmark=self.task.benchmark.name,
-            column=column,
-            value=None if score is None else float(score.value),
-            stderr=None if score is None or score.stderr is None else float(score.stderr),
-            status=status,
-            detail=reason if score is None else score.detail,
-            kind="" if score is None else score.kind or "",
-            n=self.task.items(metric),
-            seed=self.options.seed,
-            protocol=self.task.fingerprint(metric),
-            seconds=round(time.monotonic() - self.start, 2),
-            versions=f"{software()} model={self.version}".strip(),
-            low=None if score is None else score.low,
-            high=None if score is None else score.high,
-        )
+def _rows(model: str, task: Task, seed: int, version: str) -> Rows:
+    return Rows(model, task.benchmark.name, seed, version, task.fingerprint, task.items)
 
 
-def _measure(metric: Metric, evidence: Collected, rows: _Rows) -> list[Result]:
+def _measure(metric: Metric, evidence: Collected, rows: Rows) -> list[Result]:
     evidence.tell(metric.name, 0, 1)
-    rows.start = time.monotonic()
-    try:
-        scores = dict(metric.compute(evidence))
-        return list(rows.with_scores(metric, scores))
-    except Unsupported as reason:
-        return list(rows.without(metric, "unsupported", str(reason)))
-    except GenbenchError as error:
-        return list(rows.without(metric, "failed", str(error)))
-    except Exception as error:  # a third party's metric must not end the run either
-        return list(rows.without(metric, "failed", f"{metric.name} raised {type(error).__name__}: {error}"))
+    return measure(metric, evidence, rows)
 
 
 def _draw_picture(evidence: Collected, path: Path) -> None:
@@ -197,19 +155,11 @@ def _draw_picture(evidence: Collected, path: Path) -> None:
     pictures.save_grid(samples[: pictures.GRID_ITEMS], evidence.dataset.spec, path, drawn_as)
 
 
-def software() -> str:
-    """The versions behind a number, as ``name=version`` words."""
-    return (
-        f"genbench={genbench.__version__} torch={torch.__version__} numpy={np.__version__} "
-        f"python={platform.python_version()}"
-    )
-
-
 def evaluate_generator(generator: Generator, task: Task, seed: int, name: str) -> tuple[list[Result], Collected]:
     """The rows and the evidence of a generator that is at hand already."""
     faults = generators.shape_faults(generator, task.dataset.spec)
     if faults:
         raise ModelError(f"{name}: {faults[0]}")
     evidence = Collected(generator, task, seed)
-    rows = _Rows(name, task, Options(seed=seed), generators.version(generator))
+    rows = _rows(name, task, seed, generators.version(generator))
     return [row for metric in task.metrics for row in _measure(metric, evidence, rows)], evidence

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 import genbench
+from genbench.contracts import Features
 
 SPEC = genbench.SampleSpec((1, 8, 8), 17)
 
@@ -127,3 +128,20 @@ def cards():
             "third-party", "plugins:Grey", "uniform, from elsewhere", family="test", benchmarks=("digits",)
         )
     ]
+
+
+class ChannelMeans:
+    """Features of images of any size: the mean and the deviation of each channel, grey counting as RGB."""
+
+    name = fingerprint = "channel-means"
+    any_size = True
+    calls = 0
+
+    def __call__(self, x):
+        ChannelMeans.calls += len(x)
+        pixels = x.double().expand(-1, 3, -1, -1).flatten(2)
+        return Features(torch.cat([pixels.mean(2), pixels.std(2)], 1).float())
+
+
+def channel_means(spec):
+    return ChannelMeans()

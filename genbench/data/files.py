@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from genbench import seeding
 from genbench.contracts import Dataset, SampleSpec
+from genbench.data import images
 from genbench.errors import DataError
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
 def load(path: Path) -> Dataset:
@@ -41,11 +39,11 @@ def load(path: Path) -> Dataset:
         if classes != others:
             raise DataError(f"{path}/train and {path}/test hold different class folders; make them the same")
     else:
-        images, labels, classes = _folder(path) if path.is_dir() else (_npz(path), None, ())
-        if len(images) < 2:
-            raise DataError(f"{path} holds {len(images)} image; a benchmark needs at least two")
-        first, second = halves(len(images))
-        train, heldout = images[first], images[second]
+        found, labels, classes = _folder(path) if path.is_dir() else (_npz(path), None, ())
+        if len(found) < 2:
+            raise DataError(f"{path} holds {len(found)} image; a benchmark needs at least two")
+        first, second = halves(len(found))
+        train, heldout = found[first], found[second]
         train_labels, heldout_labels = (None, None) if labels is None else (labels[first], labels[second])
     return Dataset(
         name=name,
@@ -63,7 +61,7 @@ def is_audio(path: Path) -> bool:
     if not path.is_dir():
         return False
     suffixes = {file.suffix.lower() for file in path.rglob("*")}
-    if ".wav" in suffixes and suffixes & SUFFIXES:
+    if ".wav" in suffixes and suffixes & images.SUFFIXES:
         raise DataError(f"{path} holds both WAV files and images; give them a folder each")
     return ".wav" in suffixes
 
@@ -84,33 +82,25 @@ def classes_of(paths: list[Path], folder: Path) -> tuple[Tensor | None, tuple[st
 
 
 def _folder(path: Path) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
-    paths = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+    paths = images.find(path)
     if not paths:
-        raise DataError(f"{path} holds no images ({', '.join(sorted(SUFFIXES))})")
+        raise DataError(f"{path} holds no images ({', '.join(sorted(images.SUFFIXES))})")
     arrays: list[np.ndarray] = []
     for file in paths:
-        array = _decode(file)
+        array, remark = images.decode(file)
+        if remark:
+            raise DataError(
+                f"{images.shown(file)} is not plain 8-bit grey or RGB, as a benchmark's images are: "
+                f"such images {images.REMARKS[remark]}; convert it"
+            )
         if arrays and array.shape != arrays[0].shape:
             raise DataError(
                 f"{file} is {_size(array)} while {paths[0]} is {_size(arrays[0])}; "
                 f"a benchmark needs images of one size and mode"
             )
         arrays.append(array)
-    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
-    return images, *classes_of(paths, path)
-
-
-def _decode(file: Path) -> np.ndarray:
-    """One image as uint8 (H, W, C), grey images with one channel, all others as RGB."""
-    try:
-        with Image.open(file) as image:
-            grey = image.mode in ("1", "L")
-            if not grey and image.mode not in ("RGB", "P"):
-                raise DataError(f"{file} has mode {image.mode}; convert it to 8-bit grey or RGB")
-            array = np.asarray(image.convert("L" if grey else "RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read {file}: {error}; remove or replace it") from error
-    return array[:, :, None] if grey else array
+    stacked = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
+    return stacked, *classes_of(paths, path)
 
 
 def _size(array: np.ndarray) -> str:

@@ -1,0 +1,15 @@
+"""Whether a device that a user names is there."""
+
+from __future__ import annotations
+
+from genbench.errors import InputError
+
+
+def check(device: str) -> None:
+    """Raises InputError for a device that torch does not know or that is not there."""
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error

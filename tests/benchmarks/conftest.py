@@ -1,0 +1,57 @@
+"""What `make bench` adds to the timings: the peak memory of each, and a table of ratios within every group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def memory(field: str) -> float | None:
+    """A field of this process's memory in MB, where the system tells it (Linux)."""
+    if not STATUS.exists():
+        return None
+    words = next(line.split() for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
+    return int(words[1]) / 1024
+
+
+@pytest.fixture(autouse=True)
+def peak_memory(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Notes how far the resident memory rose above what the inputs and libraries hold already."""
+    if not request.config.getoption("--benchmark-enable") or "benchmark" not in request.fixturenames:
+        yield
+        return
+    benchmark = request.getfixturevalue("benchmark")
+    for name in request.fixturenames:  # the inputs are there before the measurement begins
+        if name not in ("benchmark", "peak_memory", "request"):
+            request.getfixturevalue(name)
+    before = memory("VmRSS")
+    if before is not None:
+        CLEAR.write_text("5")  # sets the high-water mark back to the present
+    yield
+    peak = memory("VmHWM")
+    if before is not None and peak is not None:
+        benchmark.extra_info["peak_mb"] = round(peak - before)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Each group as a Markdown table: seconds, how many times those of genbench, and memory."""
+    session = getattr(config, "_benchmarksession", None)
+    found = [one for one in getattr(session, "benchmarks", []) if one.stats.data]
+    if not found or not config.getoption("--benchmark-enable"):
+        return
+    write = terminalreporter.write_line
+    terminalreporter.section("ratios")
+    write("| what | by | median seconds | times genbench | peak MB |")
+    write("| --- | --- | ---: | ---: | ---: |")
+    for group in dict.fromkeys(one.group for one in found):
+        rows = [one for one in found if one.group == group]
+        ours = next((one.stats.median for one in rows if "_of_genbench" in one.name), None)
+        for one in rows:
+            library = one.name.split("_of_")[-1].split("[")[0].replace("_", "-")
+            ratio = "" if ours is None else f"{one.stats.median / ours:.2f}"
+            memory_used = one.extra_info.get("peak_mb", "")
+            write(f"| {group} | {library} | {one.stats.median:.4g} | {ratio} | {memory_used} |")

@@ -16,56 +16,131 @@ from torch import Tensor
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError
 from genbench.estimate import Estimate
-from genbench.linalg import Array, as_float64, trace_sqrt_product, transport_map
+from genbench.linalg import Array, absolute, nuclear_norm, product_method, pull_back, root_factor
+from genbench.metrics.blocks import as_features
+from genbench.metrics.moments import Moments
 
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Moments:
-    """The mean (D,) and covariance (D, D) of n feature vectors, float64, the covariance divided by n - 1."""
-
-    n: int
-    mean: Tensor
-    covariance: Tensor
-
-    @classmethod
-    def of(cls, features: Array) -> Moments:
-        """The moments of features (n, D). Raises InputError for n < 2."""
-        x = as_float64("features", features)
-        if len(x) < 2:
-            raise InputError(f"a covariance needs at least 2 samples, got {len(x)}")
-        mean = x.mean(0)
-        centred = x - mean
-        return cls(len(x), mean, centred.T @ centred / (len(x) - 1))
+BLOCK_ELEMENTS = 2**22  # values of samples in float64 at once: 32 MB
+PANEL = 512  # columns; half of a symmetric matrix is enough for a quadratic form
 
 
 def frechet_distance(real: Array | Moments, fake: Array | Moments) -> Estimate:
     """||m1 - m2||^2 + tr S1 + tr S2 - 2 tr (S1^1/2 S2 S1^1/2)^1/2 of features (n, D) or their Moments; at least 0.
 
-    The standard error is that over the draw of the fake samples, the real ones held fixed, by the delta method; it is
-    None where `fake` is given as Moments. Raises InputError for different dimensions or fewer than 2 samples.
+    Few features, no more than D on both sides together, are compared within their span, where no covariance is
+    needed. The standard error is that over the draw of the fake samples, the real ones held fixed, by the delta method;
+    it is None where `fake` is given as Moments. Raises InputError for different dimensions, for fewer than 2 samples
+    and for values that are not finite.
     """
-    first = real if isinstance(real, Moments) else Moments.of(real)
-    second = fake if isinstance(fake, Moments) else Moments.of(fake)
-    if first.mean.shape != second.mean.shape:
-        raise InputError(f"real has {len(first.mean)} features and fake {len(second.mean)}; they must be the same")
-    shift = float((first.mean - second.mean).square().sum())
-    trace = float(first.covariance.trace() + second.covariance.trace())
-    distance = max(0.0, shift + trace - 2 * trace_sqrt_product(first.covariance, second.covariance))
     if isinstance(fake, Moments):
-        return Estimate(distance)
-    influence = frechet_influence(first, second, as_float64("fake", fake))
+        first = real if isinstance(real, Moments) else Moments.of(real)
+        return Estimate(Comparison(first, fake).distance())
+    distance, influence = _distance_and_influence(real, fake)
     return Estimate(distance, float(influence.std() / len(influence) ** 0.5))
 
 
-def frechet_influence(real: Moments, fake: Moments, y: Tensor) -> Tensor:
-    """What each fake sample y (n, D) adds to the distance, to first order: float64 (n,), up to a constant.
+def frechet_influence(real: Array | Moments, fake: Array | Moments, y: Array | None = None) -> Tensor:
+    """What each fake sample adds to the distance, to first order: float64 (n,), up to a constant.
 
-    2 (m_f - m_r).(y - m_f) + (y - m_f)'(I - T)(y - m_f), with T the optimal transport map from fake to real.
+    2 (m_f - m_r).(y - m_f) + (y - m_f)'(I - T)(y - m_f), with T the optimal transport map from fake to real: the
+    samples of the largest values cost most. Without sample i the distance of n would be smaller by about its value,
+    less their mean, over n - 1. The samples are `fake` itself, or any others y (n, D). Raises InputError where `fake`
+    is Moments and there is no y, and as `frechet_distance` does.
     """
-    centred = y - fake.mean
-    transport = transport_map(fake.covariance, real.covariance)
-    bend = torch.eye(len(transport), dtype=torch.float64, device=transport.device) - transport
-    return 2 * centred @ (fake.mean - real.mean) + ((centred @ bend) * centred).sum(1)
+    if y is None:
+        if isinstance(fake, Moments):
+            raise InputError("give the samples as y whose influence is asked for: fake holds their moments only")
+        return _distance_and_influence(real, fake)[1]
+    first = real if isinstance(real, Moments) else Moments.of(real)
+    second = fake if isinstance(fake, Moments) else Moments.of(fake)
+    return Comparison(first, second).influence(y)
+
+
+def _distance_and_influence(real: Array | Moments, fake: Array) -> tuple[float, Tensor]:
+    if not isinstance(real, Moments):
+        x, y = as_features("real", real), as_features("fake", fake)
+        _match(x.shape[1], y.shape[1])
+        if len(x) + len(y) <= x.shape[1] and min(len(x), len(y)) > 1:
+            return _within_the_span(x, y.to(x.device))
+        real, fake = Moments.of(x), y
+    comparison = Comparison(real, Moments.of(fake))
+    influence = comparison.influence(fake)
+    return comparison.distance(), influence
+
+
+def _match(real: int, fake: int) -> None:
+    if real != fake:
+        raise InputError(f"real has {real} features and fake {fake}; they must be the same")
+
+
+def _within_the_span(real: Tensor, fake: Tensor) -> tuple[float, Tensor]:
+    """The distance and influence from centred features X, Y over roots of n - 1: the trace is the nuclear norm of YX'.
+
+    No matrix is larger than the features, nothing is squared, and no rank is to be found.
+    """
+    (mean, x), (other, y) = (_centred(side) for side in (real, fake))
+    shift, size = other - mean, len(y) - 1
+    overlap = absolute(y @ x.T, "svd")
+    squares = y.square().sum(1)
+    distance = shift @ shift + x.square().sum() + squares.sum() - 2 * overlap.trace()
+    influence = 2 * size**0.5 * (y @ shift) + size * (squares - overlap.diagonal())
+    return max(0.0, float(distance)), influence
+
+
+def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
+    x = features.double()
+    mean = x.mean(0)
+    return mean, (x - mean) / (len(x) - 1) ** 0.5
+
+
+class Comparison:
+    """Two Gaussians, and what their distance and the influence of samples have in common.
+
+    `real_factor` is that of an earlier comparison with the same real side, which saves factoring it again.
+    """
+
+    def __init__(self, real: Moments, fake: Moments, real_factor: Tensor | None = None) -> None:
+        _match(len(real.mean), len(fake.mean))
+        self.real, self.fake = real, fake
+        self.device = real.mean.device
+        self.shift = fake.mean.to(self.device) - real.mean
+        self.covariance = fake.covariance.to(self.device)
+        self.factor = root_factor(self.covariance, "the covariance of fake")
+        if real_factor is None:
+            real_factor = root_factor(real.covariance, "the covariance of real")
+        self.real_factor = real_factor
+        self.product = self.factor.T @ real_factor
+        self.method: Literal["eigen", "polar"] = product_method(self.product)
+        self._overlap: Tensor | None = None
+
+    def distance(self) -> float:
+        """Cheapest after `influence`, which finds the same trace."""
+        known = self._overlap
+        overlap = nuclear_norm(self.product, self.method) if known is None else known.trace()
+        traces = self.real.covariance.trace() + self.covariance.trace()
+        return max(0.0, float(self.shift @ self.shift + traces - 2 * overlap))
+
+    def influence(self, y: Array) -> Tensor:
+        """As `frechet_influence` says, of samples y (n, D): float64 (n,)."""
+        samples = as_features("fake", y).to(self.device)
+        _match(len(self.shift), samples.shape[1])
+        self._overlap = absolute(self.product, self.method)
+        bend = -pull_back(self.factor, self._overlap)
+        bend.diagonal().add_(1)
+        upper = 2 * bend.triu(1) + bend.diagonal().diag()
+        mean = self.fake.mean.to(self.device)
+        step = max(1, BLOCK_ELEMENTS // samples.shape[1])
+        centred = (rows.double() - mean for rows in samples.split(step))
+        return torch.cat([2 * x @ self.shift + _quadratic(x, upper) for x in centred])
+
+
+def _quadratic(x: Tensor, upper: Tensor) -> Tensor:
+    """x'Bx of each row of x (n, D) with an upper triangular B."""
+    found = x.new_zeros(len(x))
+    for start in range(0, x.shape[1], PANEL):
+        stop = start + PANEL
+        found += ((x[:, :stop] @ upper[:stop, start:stop]) * x[:, start:stop]).sum(1)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from genbench.metrics.frechet_distance import Moments, frechet_distance, frechet_influence
+from genbench.metrics.density_coverage import density_coverage
+from genbench.metrics.fid_infinity import fid_infinity
+from genbench.metrics.frechet_distance import frechet_distance, frechet_influence
 from genbench.metrics.inception_score import inception_score
+from genbench.metrics.kernel_distance import kernel_distance, kernel_distance_subsets, kernel_statistics
 from genbench.metrics.log_likelihood import negative_log_likelihood
+from genbench.metrics.memorization import memorization
+from genbench.metrics.mind import mind
+from genbench.metrics.moments import Moments, MomentsBuilder
 from genbench.metrics.outliers import auroc
+from genbench.metrics.per_class import frechet_distance_per_class
 from genbench.metrics.precision_recall import precision_recall
+from genbench.metrics.vendi_score import vendi_score
 
 __all__ = [
     "Moments",
+    "MomentsBuilder",
     "auroc",
+    "density_coverage",
+    "fid_infinity",
     "frechet_distance",
+    "frechet_distance_per_class",
     "frechet_influence",
     "inception_score",
+    "kernel_distance",
+    "kernel_distance_subsets",
+    "kernel_statistics",
+    "memorization",
+    "mind",
     "negative_log_likelihood",
     "precision_recall",
+    "vendi_score",
 ]

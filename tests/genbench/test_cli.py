@@ -37,7 +37,7 @@ def test_run_prints_the_board_and_writes_everything(tmp_path):
     ranks = [line.split()[:2] for line in table if line[1:2].isdigit()]
     assert ranks == [["1", "real"], ["2", "naive-bayes"], ["3", "noise"]]
     rows = read(tmp_path / "results.jsonl")
-    assert len(rows) == 3 * 10
+    assert len(rows) == 3 * 19
     assert (tmp_path / "leaderboard.csv").read_text().startswith("rank,model,seed,fid,fid_stderr")
     assert "| real " in (tmp_path / "leaderboard.md").read_text()
     for model in ("real", "noise", "naive-bayes"):

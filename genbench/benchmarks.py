@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 CONVENTIONS = 1  # raised whenever a metric's definition changes, so that old and new numbers never meet
 
-IMAGE_METRICS = ("fid", "is", "precision-recall", "likelihood", "accuracy", "outliers", "reconstruction")
-SEQUENCE_METRICS = ("likelihood", "fid", "precision-recall", "outliers")
-PIXEL_METRICS = (
-    "fid",
-    "precision-recall",
-    "likelihood",
-    "outliers",
-    "reconstruction",
-)  # where the features know no classes
+# What every board of images shows beside its first metrics.
+MORE_METRICS = ("fid-infinity", "kid", "mind", "density-coverage", "vendi", "memorization", "parzen")
+IMAGE_METRICS = (
+    *("fid", "is", "precision-recall", "likelihood", "accuracy", "outliers", "reconstruction"),
+    *("per-class-fid", *MORE_METRICS),
+)
+SEQUENCE_METRICS = ("likelihood", "fid", "precision-recall", "outliers", "kid", "density-coverage", "memorization")
+# Where the features know no classes.
+PIXEL_METRICS = ("fid", "precision-recall", "likelihood", "outliers", "reconstruction", *MORE_METRICS)
 
 
 @dataclass(frozen=True, slots=True)

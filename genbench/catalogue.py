@@ -41,6 +41,16 @@ def features() -> list[Card]:
         Card("spectrum", "genbench.features.spectrum:spectrum", "log power of the frequency bands of mu-law audio"),
         Card("digits-cnn", "genbench.features.classifier:digits_cnn", "a classifier of the 8x8 digits, 64 features"),
         Card("mnist-cnn", "genbench.features.classifier:mnist_cnn", "a classifier of MNIST, 128 features"),
+        Card(
+            "inception",
+            "genbench.features.inception:inception",
+            "the network behind published FIDs; inception:64, :192, :768, :2048, :logits; --weights or a download",
+        ),
+        Card(
+            "torchvision",
+            "genbench.features.torchvision_network:torchvision_features",
+            "any network of torchvision, torchvision:NAME[:LAYER], as torchvision:vgg16",
+        ),
     ]
 
 
@@ -59,4 +69,12 @@ def metrics() -> list[Card]:
             "errors of reconstruct, and of denoising",
         ),
         Card("accuracy", "genbench.metrics.accuracy:Accuracy", "held-out accuracy of a generative classifier"),
+        Card("fid-infinity", "genbench.metrics.fid_infinity:FidInfinity", "FID extrapolated to endless samples"),
+        Card("per-class-fid", "genbench.metrics.per_class:PerClassFid", "the mean of the FIDs within each class"),
+        Card("kid", "genbench.metrics.kernel_distance:KernelDistance", "unbiased MMD^2 with a cubic kernel"),
+        Card("mind", "genbench.metrics.mind:Mind", "sliced Wasserstein distance of the features"),
+        Card("density-coverage", "genbench.metrics.density_coverage:DensityCoverage", "k-NN density and coverage"),
+        Card("vendi", "genbench.metrics.vendi_score:VendiScore", "the effective number of different samples"),
+        Card("memorization", "genbench.metrics.memorization:Memorization", "are samples too near to the train split?"),
+        Card("parzen", "genbench.metrics.parzen:Parzen", "Parzen-window estimate for generators without a likelihood"),
     ]

@@ -49,7 +49,7 @@ def polar_factor(m: Tensor) -> Tensor:
     unit = m / largest
     unit = unit / torch.linalg.matrix_norm(unit, keepdim=True).clamp(min=1.0)
     x = unit.float()
-    with _full_float32():
+    with full_float32():
         for scale in scales():
             x = _step(x, scale)
     return _step(x.double(), 1.0)
@@ -62,7 +62,7 @@ def _step(x: Tensor, scale: float) -> Tensor:
 
 
 @contextmanager
-def _full_float32() -> Iterator[None]:
+def full_float32() -> Iterator[None]:
     """No TensorFloat-32 or bfloat16 inside matrix products: the float64 step is enough for float32's error only."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

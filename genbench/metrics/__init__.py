@@ -8,6 +8,7 @@ from genbench.metrics.frechet_distance import frechet_distance, frechet_influenc
 from genbench.metrics.inception_score import inception_score
 from genbench.metrics.kernel_distance import kernel_distance, kernel_distance_subsets, kernel_statistics
 from genbench.metrics.log_likelihood import negative_log_likelihood
+from genbench.metrics.manifolds import manifold_metrics
 from genbench.metrics.memorization import memorization
 from genbench.metrics.mind import mind
 from genbench.metrics.moments import Moments, MomentsBuilder
@@ -29,6 +30,7 @@ __all__ = [
     "kernel_distance",
     "kernel_distance_subsets",
     "kernel_statistics",
+    "manifold_metrics",
     "memorization",
     "mind",
     "negative_log_likelihood",

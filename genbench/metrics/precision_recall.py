@@ -9,17 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
-from torch import Tensor
-
-from genbench import neighbours, seeding
 from genbench.contracts import Column, Evidence, Score
-from genbench.errors import InputError
 from genbench.estimate import Estimate
-from genbench.linalg import Array, as_float64
-
-HALF_SAMPLES = 32
-NEIGHBOURS_PER_K = 12  # of 12 k neighbours, fewer than k fall into a random half once in 10^6 or less
+from genbench.linalg import Array
+from genbench.metrics.manifolds import manifold_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +32,10 @@ def precision_recall(real: Array, fake: Array, k: int = 3) -> PrecisionRecallRes
     from random halves of the fake samples (None for fewer than 4 (k + 1) of them). Raises InputError for different
     dimensions, k < 1, or no more samples than k on either side.
     """
-    r, f = as_float64("real", real), as_float64("fake", fake)
-    if r.shape[1] != f.shape[1]:
-        raise InputError(f"real has {r.shape[1]} features and fake {f.shape[1]}; they must be the same")
-    if k < 1 or min(len(r), len(f)) <= k:
-        raise InputError(f"k-NN needs more than k = {k} samples on each side, got {len(r)} real and {len(f)} fake")
-    precise = neighbours.covered(f, r, neighbours.radii(r, k)).double()
-    recalled = neighbours.covered(r, f, neighbours.radii(f, k)).double()
-    return PrecisionRecallResult(
-        precision=Estimate(float(precise.mean()), float(precise.std(correction=1) / len(f) ** 0.5)),
-        recall=Estimate(float(recalled.mean()), _recall_error(r, f, k)),
-    )
-
-
-def _recall_error(real: Tensor, fake: Tensor, k: int) -> float | None:
-    """The standard error of recall over the draw of the fake samples: the deviation between random halves of them.
-
-    A linear statistic varies between halves of a sample, given the sample, as much as it does between samples. Unlike
-    leaving out few, which overstates the error of recall by half, that also holds for unions of balls.
-    """
-    reach = min(NEIGHBOURS_PER_K * k, len(fake) - 1)
-    if len(fake) < 4 * (k + 1):
-        return None
-    distances, indices = neighbours.nearest(fake, reach)
-    rng = seeding.generator("half-samples", len(fake))
-    radii = fake.new_full((HALF_SAMPLES, len(fake)), -1.0)
-    for radius in radii:
-        # Drawn on the CPU, whose generator gives the same halves on every machine.
-        half = (torch.randperm(len(fake), generator=rng) < len(fake) // 2).to(fake.device)
-        rank = half[indices].cumsum(1)
-        kth = (rank < k).sum(1).clamp(max=reach - 1)
-        radius[half] = distances.gather(1, kth[:, None])[half, 0]
-    return float(neighbours.covered(real, fake, radii).double().mean(1).std(correction=1))
+    found = manifold_metrics(real, fake, k, None)
+    assert found.precision is not None
+    assert found.recall is not None
+    return PrecisionRecallResult(found.precision, found.recall)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from genbench.benchmarks import find, metric_named
 from genbench.cli import main
 from genbench.results import read
 
@@ -37,7 +38,7 @@ def test_run_prints_the_board_and_writes_everything(tmp_path):
     ranks = [line.split()[:2] for line in table if line[1:2].isdigit()]
     assert ranks == [["1", "real"], ["2", "naive-bayes"], ["3", "noise"]]
     rows = read(tmp_path / "results.jsonl")
-    assert len(rows) == 3 * 19
+    assert len(rows) == 3 * sum(len(metric_named(name).columns) for name in find("digits").metrics)
     assert (tmp_path / "leaderboard.csv").read_text().startswith("rank,model,seed,fid,fid_stderr")
     assert "| real " in (tmp_path / "leaderboard.md").read_text()
     for model in ("real", "noise", "naive-bayes"):

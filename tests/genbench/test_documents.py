@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_board_is_the_committed_one():
-    assert (ROOT / "leaderboards" / "digits" / "leaderboard.md").read_text().strip() in README
+def test_the_board_is_the_first_part_of_the_committed_one():
+    assert (ROOT / "leaderboards" / "digits" / "leaderboard.md").read_text().split("\n\n")[0] in README
 
 
 def test_the_model_table_is_the_catalogue():

@@ -1,4 +1,4 @@
-"""Shared by all tests: an own cache, the place of the real data, and one thread, so that runs repeat."""
+"""Shared by all tests: an own cache, the place of the real data, and a fixed seed."""
 
 from __future__ import annotations
 

@@ -83,6 +83,7 @@ def _reading(options: dict[str, Any]) -> Reading:
 @click.option(
     "--save-samples", type=click.Path(dir_okay=False, path_type=Path), help="Keep FAKE as it was read, as an .npz."
 )
+@click.option("--worst", type=click.IntRange(min=1), help="List so many images of FAKE, those that cost the most FID.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result rows as JSON lines in place of the table.")
 @reading_options
 def score(
@@ -91,6 +92,7 @@ def score(
     metrics: tuple[str, ...],
     train: Path | None,
     save_samples: Path | None,
+    worst: int | None,
     as_json: bool,
     features: str,
     **options: Any,
@@ -117,6 +119,8 @@ def score(
             click.echo(json.dumps(asdict(row)))
     else:
         click.echo(found)
+        if worst is not None:
+            click.echo(f"\n{found.costliest(worst).to_string(index=False)}")
     if found.failed:
         sys.exit(1)
 

@@ -16,7 +16,7 @@ from genbench.data import sources
 from genbench.errors import DataError, InputError, Unsupported
 from genbench.extraction import Extracted, Reading, choose, deviation, extract
 from genbench.measuring import Rows, measure
-from genbench.metrics import Moments, frechet_distance
+from genbench.metrics import Moments, frechet_distance, frechet_influence
 from genbench.results import SCHEMA, Result, as_table, fingerprint
 
 if TYPE_CHECKING:
@@ -51,16 +51,64 @@ class Compared:
 
 
 @dataclass(frozen=True, eq=False)
+class Side:
+    """One side of a comparison: a set of images that was seen, or statistics alone."""
+
+    name: str
+    seen: Extracted | None = None
+    moments: Moments | None = None
+
+    @property
+    def part(self) -> Tensor | Moments:
+        """What a Fréchet distance is computed from."""
+        if self.seen is not None:
+            return self.seen.features.embeddings
+        assert self.moments is not None
+        return self.moments
+
+    @property
+    def n(self) -> int:
+        if self.seen is not None:
+            return len(self.seen.kept)
+        return (self.moments.n or 0) if self.moments is not None else 0
+
+    def content(self) -> str:
+        if self.seen is not None:
+            left_out = sorted(set(self.seen.chosen) - set(self.seen.kept.tolist()))
+            return f"{self.seen.content} without {left_out}"
+        assert self.moments is not None
+        return sample_files.digest(self.moments.mean, self.moments.covariance)
+
+
+@dataclass(frozen=True, eq=False)
 class Scores:
     """Every number of one comparison: `results` row by row, the same as a `table`, and `notes` for readers."""
 
     results: tuple[Result, ...]
     columns: tuple[Column, ...]
     notes: tuple[str, ...] = ()
+    real: Side | None = None
+    fake: Side | None = None
 
     def __getitem__(self, column: str) -> float:
         """The value of a column. Raises KeyError where there is none."""
         return {row.column: row.value for row in self.results if row.value is not None}[column]
+
+    def costliest(self, count: int = 10) -> pd.DataFrame:
+        """The fake images that cost the most FID, first those without which it would fall the most, to first order.
+
+        Raises InputError where the fake images are known by statistics alone, or are fewer than 2.
+        """
+        import pandas as pd
+
+        if self.fake is None or self.real is None or self.fake.seen is None:
+            raise InputError("what an image costs can be told of images only, not of statistics")
+        seen = self.fake.seen
+        influence = frechet_influence(self.real.part, self.fake.part)
+        falls = (influence - influence.mean()) / (len(influence) - 1)
+        order = falls.argsort(descending=True, stable=True)[:count].tolist()
+        names = [seen.source.called(int(seen.kept[place])) for place in order]
+        return pd.DataFrame({"image": names, "fid_change_without": [-float(falls[place]) for place in order]})
 
     @property
     def failed(self) -> bool:
@@ -94,28 +142,6 @@ class Scores:
             yield title, f"{row.value:.{column.digits}f}{error}", row.detail
 
 
-@dataclass(frozen=True, eq=False)
-class _Side:
-    """One side of a comparison: a set of images that was seen, or statistics alone."""
-
-    name: str
-    seen: Extracted | None = None
-    moments: Moments | None = None
-
-    @property
-    def n(self) -> int:
-        if self.seen is not None:
-            return len(self.seen.kept)
-        return (self.moments.n or 0) if self.moments is not None else 0
-
-    def content(self) -> str:
-        if self.seen is not None:
-            left_out = sorted(set(self.seen.chosen) - set(self.seen.kept.tolist()))
-            return f"{self.seen.content} without {left_out}"
-        assert self.moments is not None
-        return sample_files.digest(self.moments.mean, self.moments.covariance)
-
-
 def score(
     real: ImageSet,
     fake: ImageSet,
@@ -147,22 +173,22 @@ def score(
         evidence = _evidence(sides, trained, known)
         found = [row for metric in chosen for row in _measured(metric, evidence, rows, reading)]
     columns = tuple(column for metric in chosen for column in metric.columns)
-    return Scores(tuple(found), columns, tuple(_notes(sides, reading)))
+    return Scores(tuple(found), columns, tuple(_notes(sides, reading)), *sides)
 
 
-def open_side(source: ImageSet, features: str, reading: Reading) -> _Side:
+def open_side(source: ImageSet, features: str, reading: Reading) -> Side:
     """Images with their features, or statistics. Raises DataError."""
     if isinstance(source, Path | str) and sample_files.are_statistics(Path(source)):
-        return _Side(Path(source).name, moments=Moments.load(Path(source)))
+        return Side(Path(source).name, moments=Moments.load(Path(source)))
     found = sources.open_images(source)
-    return _Side(found.name, seen=extract(found, features, reading))
+    return Side(found.name, seen=extract(found, features, reading))
 
 
-def _classes(side: _Side) -> tuple[str, ...]:
+def _classes(side: Side) -> tuple[str, ...]:
     return () if side.seen is None else side.seen.source.classes
 
 
-def _evidence(sides: tuple[_Side, _Side], trained: Extracted | None, known: bool) -> Compared:
+def _evidence(sides: tuple[Side, Side], trained: Extracted | None, known: bool) -> Compared:
     real, fake = sides[0].seen, sides[1].seen
     assert real is not None
     assert fake is not None
@@ -175,7 +201,7 @@ def _evidence(sides: tuple[_Side, _Side], trained: Extracted | None, known: bool
     )
 
 
-def _rows(sides: tuple[_Side, _Side], features: str, reading: Reading, trained: Extracted | None) -> Rows:
+def _rows(sides: tuple[Side, Side], features: str, reading: Reading, trained: Extracted | None) -> Rows:
     """Rows whose protocol covers all but the images that are judged."""
     real, fake = sides
     seen = fake.seen or real.seen
@@ -206,10 +232,10 @@ def _measured(metric: Metric, evidence: Compared, rows: Rows, reading: Reading) 
     return measure(metric, evidence, rows)
 
 
-def _of_statistics(sides: tuple[_Side, _Side], metrics: Sequence[Metric], rows: Rows) -> Iterator[Result]:
+def _of_statistics(sides: tuple[Side, Side], metrics: Sequence[Metric], rows: Rows) -> Iterator[Result]:
     """FID alone, of sides of which one at least is known by its statistics only."""
-    parts = [side.moments if side.seen is None else side.seen.features.embeddings for side in sides]
-    sizes = [len(part.mean) if isinstance(part, Moments) else part.shape[1] for part in parts if part is not None]
+    parts = [side.part for side in sides]
+    sizes = [len(part.mean) if isinstance(part, Moments) else part.shape[1] for part in parts]
     if sizes[0] != sizes[1]:
         raise DataError(
             f"{sides[0].name} has {sizes[0]} features and {sides[1].name} has {sizes[1]}: they come from different "
@@ -219,13 +245,11 @@ def _of_statistics(sides: tuple[_Side, _Side], metrics: Sequence[Metric], rows: 
         if metric.name != "fid":
             yield from rows.without(metric, "unsupported", "statistics hold no images; they allow FID alone")
             continue
-        assert parts[0] is not None
-        assert parts[1] is not None
         estimate = frechet_distance(parts[0], parts[1])
         yield from rows.with_scores(metric, {"fid": Score(estimate.value, estimate.stderr)})
 
 
-def _notes(sides: tuple[_Side, _Side], reading: Reading) -> Iterator[str]:
+def _notes(sides: tuple[Side, Side], reading: Reading) -> Iterator[str]:
     """What a reader should know about the images behind the numbers."""
     for side in sides:
         if side.seen is not None:

@@ -20,6 +20,7 @@ from genbench import cache, registry
 from genbench.cli import main
 from genbench.errors import DataError, InputError
 from genbench.extraction import Reading
+from genbench.metrics import frechet_distance
 
 QUICK = ("fid", "precision-recall")
 
@@ -196,6 +197,22 @@ def test_class_folders_give_a_distance_for_each_class(tmp_path):
         for label in ("cat", "dog")
     ]
     assert found["fid_class"] == pytest.approx(np.mean(each))
+
+
+def test_the_images_that_cost_the_most_are_those_without_which_the_distance_falls_most(tmp_path):
+    real, fake = pictures(1, n=300), pictures(2, n=300, shift=30)
+    np.save(tmp_path / "fake.npy", fake)
+    worst = genbench.score(real, tmp_path / "fake.npy", "channel-means", ["fid"]).costliest(300)
+    x, y = torch.from_numpy(seen(real)), torch.from_numpy(seen(fake))
+    whole = frechet_distance(x, y)
+    changes = [frechet_distance(x, torch.cat([y[:i], y[i + 1 :]])) - whole for i in range(300)]
+    places = [int(name.split()[1]) for name in worst["image"]]
+    assert set(np.argsort(changes)[:3]) == set(places[:3])
+    np.testing.assert_allclose(
+        worst["fid_change_without"], np.array(changes)[places], atol=0.05 * max(map(abs, changes))
+    )
+    listed = invoke("score", tmp_path / "fake.npy", tmp_path / "fake.npy", "--features", "channel-means", "--worst", 2)
+    assert len(listed.stdout.strip().split("fid_change_without")[1].strip().splitlines()) == 2
 
 
 def test_statistics_are_written_and_scored_as_the_images_are(pair, tmp_path):

@@ -208,3 +208,21 @@ def test_the_choice_of_route_weighs_speed_against_open_pairs(monkeypatch):
 def test_the_machine_is_asked_once():
     assert {"float32", "int8"} <= set(products.rates("cpu").routes)
     assert products.rates("cpu") is products.rates("cpu")
+
+
+def test_products_are_made_in_full_float32_whatever_the_user_allows(monkeypatch):
+    """The bound of the float32 route holds for nothing less."""
+    seen, mm, before = [], torch.mm, torch.get_float32_matmul_precision()
+
+    def spy(*arguments, **options):
+        seen.append(torch.get_float32_matmul_precision())
+        return mm(*arguments, **options)
+
+    monkeypatch.setattr(torch, "mm", spy)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        neighbours.radii(torch.randn(64, 8), 2)
+        assert torch.get_float32_matmul_precision() == "medium", "and the user's choice comes back"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert set(seen) == {"highest"}

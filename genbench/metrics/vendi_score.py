@@ -100,5 +100,5 @@ class VendiScore:
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
         estimate = vendi_score(evidence.fake.embeddings, self.order)
         real = evidence.real.embeddings
-        detail = f"the held-out split's {len(real)} items: {vendi_score(real, self.order):.2f}"
+        detail = f"the {len(real)} real items: {vendi_score(real, self.order):.2f}"
         return {"vendi": Score(estimate.value, estimate.stderr, detail=detail)}

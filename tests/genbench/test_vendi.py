@@ -88,4 +88,4 @@ def test_the_column_is_the_samples_and_the_remark_the_held_out_split():
     fake, real = torch.eye(4).repeat(5, 1), torch.eye(2, 4).repeat(5, 1)
     score = VendiScore().compute(SimpleNamespace(real=Features(real), fake=Features(fake)))["vendi"]
     assert score.value == pytest.approx(4)
-    assert score.detail == "the held-out split's 10 items: 2.00"
+    assert score.detail == "the 10 real items: 2.00"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from PIL import Image
 from torchvision import models
@@ -64,6 +65,14 @@ def once(benchmark, function):
     return benchmark.pedantic(function, rounds=1, iterations=1, warmup_rounds=0)
 
 
+def once_where_it_runs(benchmark, function):
+    """pytorch-fid and clean-fid call scipy's sqrtm with `disp`, which scipy 1.18 took away."""
+    try:
+        return once(benchmark, function)
+    except TypeError as error:
+        pytest.skip(f"the peer does not run with scipy {scipy.__version__}: {error}")
+
+
 def ours(folders: tuple[Path, Path], weights: Path, precision: str = "float32") -> float:
     reading = Reading(Computing(precision=precision, weights=weights))
     return genbench.score(*folders, "inception", ["fid"], reading=reading)["fid"]
@@ -101,7 +110,7 @@ def test_score_of_pytorch_fid(benchmark, folders, weights, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         its = pytorch_fid.fid_score.calculate_fid_given_paths
-        assert once(benchmark, lambda: its(paths, 32, torch.device("cpu"), 2048, 2)) > 0
+        assert once_where_it_runs(benchmark, lambda: its(paths, 32, torch.device("cpu"), 2048, 2)) > 0
 
 
 @pytest.mark.benchmark(group="folders of PNG to FID")
@@ -121,4 +130,4 @@ def test_score_of_clean_fid(benchmark, folders, weights, monkeypatch):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert once(benchmark, fid) > 0
+        assert once_where_it_runs(benchmark, fid) > 0

@@ -125,7 +125,7 @@ class Board:
         seeds = len({seed for _, seed in self.cells}) > 1
         heads = ["#", "model", *(["seed"] if seeds else [])]
         columns = [c for c in self.columns if self._defined(c)]
-        titles = [f"{c.title} {ARROWS[c.better]}" + (f" ({c.unit})" if c.unit else "") for c in columns]
+        titles = [heading(column) for column in columns]
         kinds = {row.column for cells in self.cells.values() for row in cells.values() if row.kind}
         place = max((number for number, column in enumerate(columns, 1) if column.name in kinds), default=0)
         heads += [*titles[:place], *(["likelihood"] if place else []), *titles[place:]]
@@ -225,6 +225,11 @@ def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
 def _kind(cells: Mapping[str, Result]) -> str:
     """What kind of likelihood a model's cells hold, or nothing."""
     return next((row.kind for row in cells.values() if row.kind), "")
+
+
+def heading(column: Column) -> str:
+    """A column's title, the direction that is better, and its unit."""
+    return f"{column.title} {ARROWS[column.better]}" + (f" ({column.unit})" if column.unit else "")
 
 
 def cell_text(column: Column, row: Result | None) -> str:

@@ -44,12 +44,12 @@ def tensors(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]])
     return value
 
 
-def _checksum(key: str, value: Mapping[str, Tensor]) -> str:
-    """Of the key and every array: a right file under a wrong name is as false as a flipped bit."""
+def checksum(value: Mapping[str, Tensor], key: str = "") -> str:
+    """A hash of the names, shapes and values of tensors, and of a key that they belong to."""
     digest = hashlib.sha256(key.encode())
     for name in sorted(value):
-        digest.update(f"{name} {value[name].dtype} {tuple(value[name].shape)}".encode())
-        digest.update(value[name].numpy().data)
+        digest.update(f"{name} {value[name].dtype} {tuple(value[name].shape)} ".encode())
+        digest.update(value[name].detach().cpu().contiguous().numpy().data)
     return digest.hexdigest()
 
 
@@ -59,7 +59,8 @@ def _read(file: Path) -> dict[str, Tensor]:
     with safe_open(file, framework="pt") as stored:
         value = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
         claimed = (stored.metadata() or {}).get("checksum")
-    if claimed != _checksum(file.stem, value):
+    # Of the name too: a right file under a wrong one is as false as a flipped bit.
+    if claimed != checksum(value, file.stem):
         raise ValueError(f"{file} is corrupt")
     return value
 
@@ -71,7 +72,7 @@ def _write(file: Path, value: dict[str, Tensor]) -> None:
     handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
     os.close(handle)
     try:
-        save_file(value, temporary, metadata={"checksum": _checksum(file.stem, value)})
+        save_file(value, temporary, metadata={"checksum": checksum(value, file.stem)})
         os.replace(temporary, file)
     finally:
         Path(temporary).unlink(missing_ok=True)

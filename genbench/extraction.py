@@ -223,12 +223,8 @@ class _Pass:
 
     def _mixed(self, first: int, shape: tuple[int, ...], other: sources.Loaded) -> str:
         assert other.pixels is not None
-        names = self.source.called(first), self.source.called(other.index)
+        names, reads = [self.source.called(index) for index in (first, other.index)], self.extractor.name
         return (
-            f"{names[1]} is {_size(other.pixels.shape)} while {names[0]} is {_size(shape)}, and the features "
-            f"{self.extractor.name} read images of one size; resize them, or choose features that resize (inception)"
+            f"{names[1]} is {images.size_of(other.pixels.shape)} while {names[0]} is {images.size_of(shape)}, and the "
+            f"features {reads} read images of one size; resize them, or choose features that resize (inception)"
         )
-
-
-def _size(shape: Sequence[int]) -> str:
-    return f"{shape[1]}x{shape[0]} with {shape[2]} channel" + ("s" if shape[2] > 1 else "")

@@ -34,6 +34,33 @@ def as_float64(name: str, x: Array, ndim: int = 2) -> Tensor:
     return tensor
 
 
+def as_matrix(name: str, x: Array) -> Tensor:
+    """`x` (n, D) as a tensor: float32 and float64 without a copy, half precision as float32, others as float64.
+
+    Raises InputError for what holds no real numbers, and for another number of axes or an axis of length 0. That all
+    values are finite is for the caller to see.
+    """
+    if isinstance(x, Tensor):
+        tensor = x.detach()
+    else:
+        array = np.asarray(x)
+        if array.dtype.kind not in "fiub":
+            raise InputError(f"{name} must hold numbers, it has dtype {array.dtype}")
+        if array.dtype not in (np.float32, np.float64):
+            array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
+        # Tensors have neither the byte order nor the negative strides that arrays may have; asarray copies those alone.
+        tensor = torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
+    if tensor.is_complex():
+        raise InputError(f"{name} must hold real numbers, it has dtype {tensor.dtype}")
+    if tensor.dtype not in (torch.float32, torch.float64):
+        tensor = tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)
+    if tensor.ndim != 2 or 0 in tensor.shape:
+        raise InputError(
+            f"{name} must be of shape (samples, features) with at least one sample, it has shape {tuple(tensor.shape)}"
+        )
+    return tensor
+
+
 def _as_float64(name: str, x: Array) -> Tensor:
     if isinstance(x, Tensor):
         tensor = x

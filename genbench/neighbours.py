@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genbench import products
 from genbench.errors import InputError
-from genbench.linalg import Array
+from genbench.linalg import Array, as_matrix
 from genbench.products import GROUP, UNIT, Frame, Points, Products, Route
 
 BUDGET = 2**29  # bytes that a run may hold beside its inputs
@@ -31,26 +30,6 @@ FARTHEST = 3e38  # below the infinity that pads sets
 def exact_distances(rows: Tensor, columns: Tensor) -> Tensor:
     """Euclidean distances (..., n, m) by differences, never by expanded squares: duplicates are at distance zero."""
     return torch.cdist(rows, columns, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def as_points(name: str, x: Array) -> Tensor:
-    """Features (n, D) as a tensor of float32 or float64 on their device, without a copy where they are that already.
-
-    Raises InputError for other shapes and for values that are no numbers. float16, bfloat16 and small integers become
-    float32, which holds them exactly; everything else float64. What is not finite is found by `Frame.around`.
-    """
-    if not isinstance(x, Tensor):
-        array = np.asarray(x)
-        if array.dtype.kind not in "fiub":
-            raise InputError(f"{name} must hold numbers, it has dtype {array.dtype}")
-        fit = array.dtype in (np.float32, np.float64) and array.dtype.isnative and min(array.strides, default=0) >= 0
-        x = torch.as_tensor(array if fit and array.flags.writeable else np.array(array, array.dtype.newbyteorder("=")))
-    if x.ndim != 2 or 0 in x.shape:
-        raise InputError(f"{name} must be features (n, D) of at least one sample, it has shape {tuple(x.shape)}")
-    if x.dtype in (torch.float32, torch.float64):
-        return x.detach()
-    small = (torch.float16, torch.bfloat16, torch.uint8, torch.int8, torch.int16, torch.bool)
-    return x.detach().to(torch.float32 if x.dtype in small else torch.float64)
 
 
 def prepared(first: Tensor, second: Tensor, k: int, route: Route | None = None) -> tuple[Points, Points]:
@@ -318,15 +297,8 @@ def nearest_distances(queries: Array, points: Array, k: int = 1) -> Tensor:
 
     A query that is also a point is at distance zero from it. Raises InputError for fewer than k points.
     """
-    x, y = as_points("queries", queries), as_points("points", points)
+    x, y = as_matrix("queries", queries), as_matrix("points", points)
     if not 1 <= k <= len(y):
         raise InputError(f"the nearest of k = {k} points need at least as many points, got {len(y)}")
     rows, columns = prepared(x, y, k)
     return kth_distances(rows, columns, [k])[0][0]
-
-
-def covered(queries: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
-    """Whether each query (m, D) lies in the closed ball of any centre (n, D); see `genbench.balls.covered`."""
-    from genbench import balls
-
-    return balls.covered(queries, centres, radius)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from genbench import benchmarks, sample_files
+from genbench import benchmarks, cache, sample_files
+from genbench.boards import cell_text, heading
 from genbench.contracts import Column, Features, Metric, Score
 from genbench.data import sources
 from genbench.errors import DataError, InputError, Unsupported
@@ -77,7 +78,7 @@ class Side:
             left_out = sorted(set(self.seen.chosen) - set(self.seen.kept.tolist()))
             return f"{self.seen.content} without {left_out}"
         assert self.moments is not None
-        return sample_files.digest(self.moments.mean, self.moments.covariance)
+        return cache.checksum({"mu": self.moments.mean, "sigma": self.moments.covariance})
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,13 +134,9 @@ class Scores:
         """Title with its direction, value with its standard error, remark; what has no value comes last."""
         columns = {column.name: column for column in self.columns}
         for row in sorted(self.results, key=lambda row: row.value is None):
-            column = columns[row.column]
-            title = f"{column.title} {'↑' if column.better == 'higher' else '↓'}"
-            if row.value is None:
-                yield title, "—", f"{row.status}: {row.detail}"
-                continue
-            error = "" if row.stderr is None else f" ± {row.stderr:.{column.digits}f}"
-            yield title, f"{row.value:.{column.digits}f}{error}", row.detail
+            detail = row.detail if row.status == "ok" else f"{row.status}: {row.detail}"
+            value = "—" if row.value is None else cell_text(columns[row.column], row)
+            yield heading(columns[row.column]), value, detail
 
 
 def score(
@@ -311,6 +308,5 @@ def stats(
     if len(seen.kept) < 2:
         raise InputError(f"{found.name} holds {len(seen.kept)} image; statistics need at least 2")
     moments = Moments.of(seen.features.embeddings)
-    mu, sigma = moments.mean.numpy(), moments.covariance.numpy()
-    sample_files.write(Path(path), mu=mu, sigma=sigma, n=np.array(moments.n), features=np.array(seen.fingerprint))
+    sample_files.write(Path(path), **moments.arrays(), features=np.array(seen.fingerprint))
     return seen

@@ -95,16 +95,12 @@ def _folder(path: Path) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
             )
         if arrays and array.shape != arrays[0].shape:
             raise DataError(
-                f"{file} is {_size(array)} while {paths[0]} is {_size(arrays[0])}; "
+                f"{file} is {images.size_of(array.shape)} while {paths[0]} is {images.size_of(arrays[0].shape)}; "
                 f"a benchmark needs images of one size and mode"
             )
         arrays.append(array)
     stacked = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).contiguous()
     return stacked, *classes_of(paths, path)
-
-
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]}x{array.shape[0]} with {array.shape[2]} channel" + ("s" if array.shape[2] > 1 else "")
 
 
 def _npz(path: Path) -> Tensor:

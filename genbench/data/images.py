@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,11 @@ def shown(path: Path | str) -> str:
     """A path as it can be printed on any terminal, whatever bytes and control characters its name holds."""
     text = os.fsencode(path).decode("utf-8", "replace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def size_of(shape: Sequence[int]) -> str:
+    """A shape (H, W, C) as people say it."""
+    return f"{shape[1]}x{shape[0]} with {shape[2]} channel" + ("s" if shape[2] > 1 else "")
 
 
 def find(folder: Path, suffixes: frozenset[str] = SUFFIXES) -> list[Path]:

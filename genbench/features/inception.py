@@ -22,8 +22,6 @@ from genbench.features import images, inception_weights, weight_files
 from genbench.features.inception_network import SIDE, TAPS, Inception
 from genbench.features.resize import resized
 
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
-
 
 class Deviation(NamedTuple):
     """How far features of reduced precision are from those of float32, on the same images.
@@ -74,7 +72,7 @@ class InceptionFeatures:
         if self.network is None:  # only now, so that cached features cost no folding
             self.network = self._build()
         device = torch.device(self.options.device)
-        dtype = torch.promote_types(PRECISIONS[self.options.precision], torch.float32)
+        dtype = torch.promote_types(images.PRECISIONS[self.options.precision], torch.float32)
         outputs = []
         with torch.inference_mode(), images.full_precision(device):
             for part in x.split(images.images_per_pass(device)):
@@ -85,7 +83,7 @@ class InceptionFeatures:
         return Features(embeddings.clone(), probabilities.clone() if probabilities.shape[1] else None)
 
     def _build(self) -> Callable[[Tensor, str], tuple[Tensor, Tensor | None]]:
-        dtype, device = PRECISIONS[self.options.precision], torch.device(self.options.device)
+        dtype, device = images.PRECISIONS[self.options.precision], torch.device(self.options.device)
         network = Inception(self.state, dtype, device, pack=not self.options.compile)
         return torch.compile(network) if self.options.compile else network
 
@@ -138,7 +136,7 @@ def inception(
     Raises InputError for other items, layers and precisions, and DataError where there are no weights.
     """
     images.check_spec("inception", spec)
-    images.check_precision("inception", precision, tuple(PRECISIONS))
+    images.check_precision("inception", precision)
     tap = argument or "2048"
     if tap not in TAPS:
         raise InputError(f"inception has no layer {tap!r}; choose one of {', '.join(TAPS)}")

@@ -21,7 +21,6 @@ from genbench.contracts import Features, SampleSpec
 from genbench.errors import DataError, InputError
 from genbench.features import images, weight_files
 
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 # What torchvision's own weights imply of these two networks, and a slow initialisation that weights overwrite.
 WITH_WEIGHTS = {name: {"transform_input": True, "init_weights": False} for name in ("googlenet", "inception_v3")}
 
@@ -45,7 +44,7 @@ class TorchvisionFeatures:
         precision: str = "float32",
     ) -> None:
         """`network` in float32 with its weights, named `name` by torchvision; an empty `layer` is the default one."""
-        self.spec, self.device, self.dtype = spec, torch.device(device), PRECISIONS[precision]
+        self.spec, self.device, self.dtype = spec, torch.device(device), images.PRECISIONS[precision]
         names = layers(network)
         usual = default_layer(network, names)
         self.layer = find_layer(name, layer, names) if layer else usual
@@ -170,7 +169,7 @@ def torchvision_features(
     precisions; DataError where there are no weights.
     """
     images.check_spec("torchvision", spec)
-    images.check_precision("torchvision", precision, tuple(PRECISIONS))
+    images.check_precision("torchvision", precision)
     name, _, layer = argument.partition(":")
     if not name:
         raise InputError("torchvision needs the name of a network: torchvision:NAME or torchvision:NAME:LAYER")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genbench import cache
 from genbench.errors import DataError
 
 
@@ -31,8 +31,4 @@ def read(path: Path) -> dict[str, Tensor]:
 
 def content(state: Mapping[str, Tensor]) -> str:
     """12 hexadecimal digits of a hash of all names and values, whatever file they came in."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(f"{name} {state[name].dtype} {tuple(state[name].shape)} ".encode())
-        digest.update(state[name].detach().contiguous().numpy().data)
-    return digest.hexdigest()[:12]
+    return cache.checksum(state)[:12]

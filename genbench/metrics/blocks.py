@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genbench.errors import InputError
-from genbench.linalg import Array
+from genbench.linalg import Array, as_matrix
 
 BLOCK_ELEMENTS = 2**21  # values of a block: 16 MB in float64
 
 
-def parts_of(x: Tensor) -> Iterator[slice]:
-    """The rows of x (n, D) in order, cut so that no part holds more than `BLOCK_ELEMENTS` values (or one row)."""
-    step = max(1, BLOCK_ELEMENTS // max(1, x.shape[1]))
+def parts_of(x: Tensor, elements: int = BLOCK_ELEMENTS) -> Iterator[slice]:
+    """The rows of x (n, D) in order, cut so that no part holds more than `elements` values (or one row)."""
+    step = max(1, elements // max(1, x.shape[1]))
     return (slice(start, min(start + step, len(x))) for start in range(0, len(x), step))
 
 
@@ -34,22 +33,7 @@ def as_features(name: str, x: Array) -> Tensor:
 
     Raises InputError where it is not a matrix of finite numbers with at least one row and one column.
     """
-    if isinstance(x, Tensor):
-        tensor = x.detach()
-    else:
-        array = np.asarray(x)
-        if array.dtype.kind not in "fiub":
-            raise InputError(f"{name} must hold numbers, it has dtype {array.dtype}")
-        if array.dtype not in (np.float32, np.float64):
-            array = array.astype(np.float32 if array.dtype == np.float16 else np.float64)
-        # Tensors have neither the byte order nor the negative strides that arrays may have; asarray copies those alone.
-        tensor = torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
-    if tensor.is_complex():
-        raise InputError(f"{name} must hold real numbers, it has dtype {tensor.dtype}")
-    if tensor.dtype not in (torch.float32, torch.float64):
-        tensor = tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)
-    if tensor.ndim != 2 or 0 in tensor.shape:
-        raise InputError(f"{name} must be of shape (samples, features), it has shape {tuple(tensor.shape)}")
+    tensor = as_matrix(name, x)
     if not all(bool(torch.isfinite(tensor[part]).all()) for part in parts_of(tensor)):
         raise InputError(f"{name} holds values that are not finite")
     return tensor

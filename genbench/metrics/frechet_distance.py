@@ -17,7 +17,7 @@ from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError
 from genbench.estimate import Estimate
 from genbench.linalg import Array, absolute, nuclear_norm, product_method, pull_back, root_factor
-from genbench.metrics.blocks import as_features
+from genbench.metrics.blocks import as_features, parts_of
 from genbench.metrics.moments import Moments
 
 BLOCK_ELEMENTS = 2**22  # values of samples in float64 at once: 32 MB
@@ -129,8 +129,7 @@ class Comparison:
         bend.diagonal().add_(1)
         upper = 2 * bend.triu(1) + bend.diagonal().diag()
         mean = self.fake.mean.to(self.device)
-        step = max(1, BLOCK_ELEMENTS // samples.shape[1])
-        centred = (rows.double() - mean for rows in samples.split(step))
+        centred = (samples[part].double() - mean for part in parts_of(samples, BLOCK_ELEMENTS))
         return torch.cat([2 * x @ self.shift + _quadratic(x, upper) for x in centred])
 
 

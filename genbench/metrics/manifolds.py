@@ -21,7 +21,7 @@ from genbench import neighbours, seeding
 from genbench.balls import Balls, Reached, memberships
 from genbench.errors import InputError
 from genbench.estimate import Estimate
-from genbench.linalg import Array
+from genbench.linalg import Array, as_matrix
 from genbench.neighbours import Nearest
 from genbench.products import Points
 
@@ -47,7 +47,7 @@ def manifold_metrics(real: Array, fake: Array, k: int | None = 3, density_k: int
     measures. Raises InputError for different dimensions, values that are not finite, a number of neighbours below 1,
     or no more samples than that on either side.
     """
-    r, f = neighbours.as_points("real", real), neighbours.as_points("fake", fake)
+    r, f = as_matrix("real", real), as_matrix("fake", fake)
     wanted = [number for number in (k, density_k) if number is not None]
     if not wanted or min(wanted) < 1 or min(len(r), len(f)) <= max(wanted):
         raise InputError(

@@ -19,8 +19,8 @@ from genbench import seeding
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError, Unsupported
 from genbench.estimate import Estimate
-from genbench.linalg import Array
-from genbench.neighbours import as_points, exact_distances, nearest_distances
+from genbench.linalg import Array, as_matrix
+from genbench.neighbours import exact_distances, nearest_distances
 
 MOST_FITTED = 10_000  # training items that the cells are fitted to
 NOTE = "below -3, samples copy training items; far above 0, they are far from the data"
@@ -40,7 +40,7 @@ def memorization(train: Array, heldout: Array, fake: Array, cells: int = 10) -> 
     Raises InputError for different dimensions, values that are not finite, cells < 1, or where no cell has enough
     items.
     """
-    t, h, f = as_points("train", train), as_points("heldout", heldout), as_points("fake", fake)
+    t, h, f = as_matrix("train", train), as_matrix("heldout", heldout), as_matrix("fake", fake)
     if len({t.shape[1], h.shape[1], f.shape[1]}) > 1:
         raise InputError(
             f"train has {t.shape[1]} features, heldout {h.shape[1]} and fake {f.shape[1]}; they must be the same"

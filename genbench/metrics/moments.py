@@ -17,7 +17,7 @@ from torch import Tensor
 
 from genbench.errors import InputError
 from genbench.linalg import Array
-from genbench.metrics.blocks import as_features
+from genbench.metrics.blocks import as_features, parts_of
 
 BLOCK_ELEMENTS = 2**22  # values of a block in float64: 32 MB
 PANEL = 256  # columns; of a symmetric product only the upper half is multiplied, one panel at a time
@@ -60,11 +60,13 @@ class Moments:
 
     def save(self, path: str | Path) -> None:
         """Write `mu`, `sigma` and, where it is known, `n` as an .npz file that the peers read too."""
-        arrays = {"mu": self.mean.cpu().numpy(), "sigma": self.covariance.cpu().numpy()}
-        if self.n is not None:
-            arrays["n"] = np.asarray(self.n)
         with open(path, "wb") as file:  # given a path, numpy would append a suffix to it
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, **self.arrays())  # type: ignore[arg-type]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What a file of statistics holds: `mu`, `sigma` and, where it is known, `n`."""
+        known = {} if self.n is None else {"n": np.asarray(self.n)}
+        return {"mu": self.mean.cpu().numpy(), "sigma": self.covariance.cpu().numpy(), **known}
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, int | None]:
@@ -111,9 +113,8 @@ class MomentsBuilder:
         Raises InputError for values that are not finite and for another D than before.
         """
         x = as_features("features", batch)
-        step = max(1, BLOCK_ELEMENTS // x.shape[1])
-        for rows in x.split(step):
-            block = rows.double()
+        for part in parts_of(x, BLOCK_ELEMENTS):
+            block = x[part].double()
             mean = block.mean(0)
             self._combine(len(block), mean, block - mean)
         return self

@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from torchvision import models
+
+from genbench import seeding
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -35,6 +39,16 @@ def peak_memory(request: pytest.FixtureRequest) -> Iterator[None]:
     peak = memory("VmHWM")
     if before is not None and peak is not None:
         benchmark.extra_info["peak_mb"] = round(peak - before)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of random weights of the Inception network, under which activations neither vanish nor explode."""
+    with seeding.scoped("weights"):
+        network = models.inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
+    state = {name: x * 6**0.5 if x.ndim == 4 else x for name, x in network.state_dict().items()}
+    torch.save(state, path := tmp_path_factory.mktemp("inception") / "weights.pth")
+    return path
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

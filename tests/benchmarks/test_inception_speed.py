@@ -6,7 +6,6 @@ import warnings
 
 import pytest
 import torch
-from torchvision import models
 
 from genbench import seeding
 from genbench.contracts import SampleSpec
@@ -32,16 +31,6 @@ def timed(request) -> bool:
 def images(timed) -> torch.Tensor:
     rng = seeding.generator("images")
     return torch.randint(256, (32 if timed else 1, 3, 32, 32), dtype=torch.uint8, generator=rng)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A file of random weights under which activations neither vanish nor explode."""
-    with seeding.scoped("weights"):
-        network = models.inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
-    state = {name: x * 6**0.5 if x.ndim == 4 else x for name, x in network.state_dict().items()}
-    torch.save(state, path := tmp_path_factory.mktemp("inception") / "weights.pth")
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,8 @@ import pytest
 import scipy
 import torch
 from PIL import Image
-from torchvision import models
 
 import genbench
-from genbench import seeding
 from genbench.extraction import Reading
 from genbench.extractors import Computing
 
@@ -43,16 +41,6 @@ def folders(tmp_path_factory, count) -> tuple[Path, Path]:
         for number in range(count):
             Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(home / name / f"{number:04}.png")
     return home / "real", home / "fake"
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    """Random weights under which activations neither vanish nor explode."""
-    with seeding.scoped("weights"):
-        network = models.inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
-    state = {name: x * 6**0.5 if x.ndim == 4 else x for name, x in network.state_dict().items()}
-    torch.save(state, path := tmp_path_factory.mktemp("inception") / "weights.pth")
-    return path
 
 
 @pytest.fixture

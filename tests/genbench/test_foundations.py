@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from genbench import cache, neighbours, seeding
+from genbench import balls, cache, neighbours, seeding
 from genbench.contracts import Budget, SampleSpec
 from genbench.generators import CHUNK, draw
 
@@ -94,9 +94,9 @@ def test_radii_and_membership_equal_brute_force_across_tiles(monkeypatch, kind, 
     radii = neighbours.radii(points, 3)
     assert torch.equal(radii, expected)
     inside = neighbours.exact_distances(queries, points) <= expected
-    assert torch.equal(neighbours.covered(queries, points, radii), inside.any(1))
+    assert torch.equal(balls.covered(queries, points, radii), inside.any(1))
     without = expected.clone()
     without[:30] = -1
-    both = neighbours.covered(queries, points, torch.stack([expected, without]))
+    both = balls.covered(queries, points, torch.stack([expected, without]))
     assert torch.equal(both[0], inside.any(1))
     assert torch.equal(both[1], inside[:, 30:].any(1))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import one_hot
 
-from genbench import neighbours, products
+from genbench import linalg, neighbours, products
 from genbench.balls import Balls, memberships
 from genbench.errors import InputError
 from genbench.neighbours import exact_distances, kth_distances, nearest_distances, prepared
@@ -157,13 +157,13 @@ def test_nearest_distances_counts_a_query_that_is_a_point():
 
 def test_input_is_taken_as_it_is_or_refused():
     single = np.zeros((3, 2), np.float32)
-    assert neighbours.as_points("x", single).data_ptr() == single.ctypes.data, "float32 is not copied"
+    assert linalg.as_matrix("x", single).data_ptr() == single.ctypes.data, "float32 is not copied"
     levels = np.array([[255, 0], [1, 2]], np.uint8)
     assert nearest_distances(levels[:1], levels[1:]).item() == np.hypot(254, 2)
     with pytest.raises(InputError, match="must hold numbers"):
-        neighbours.as_points("x", np.array([["a"]]))
+        linalg.as_matrix("x", np.array([["a"]]))
     with pytest.raises(InputError, match="at least one sample"):
-        neighbours.as_points("x", np.zeros((0, 2)))
+        linalg.as_matrix("x", np.zeros((0, 2)))
     with pytest.raises(InputError, match="not finite"):
         nearest_distances(single + np.nan, single)
     with pytest.raises(InputError, match="they must be the same"):

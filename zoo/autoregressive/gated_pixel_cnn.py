@@ -11,7 +11,7 @@ Generation with PixelCNN Decoders" (2016).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,14 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genbench.contracts import Budget, Dataset, SampleSpec
-from genbench.errors import InputError
+from genbench.contracts import SampleSpec
 from zoo.autoregressive.pixel_cnn import MaskedConv2d, WholeImage
-from zoo.nn import Model, require_image, require_levels
-from zoo.training import in_batches, minimise, sizes
-
-MARKS = 16
-NUMBERS_AT_ONCE = 2**24
+from zoo.autoregressive.raster import RasterModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,19 +162,15 @@ class GatedLayer(nn.Module):
         return (a.tanh() * b.sigmoid()).flatten(1, 2)
 
 
-class GatedPixelCNN(Model):
-    """p(x) = prod_d p(x_d | x_<d) in raster order, each conditional a softmax over the levels."""
+class GatedPixelCNN(RasterModel):
+    """Gated layers of a vertical and a horizontal stack, and a softmax over the levels of every pixel and channel."""
 
     Config = Config
-    log_prob_kind: Literal["exact"] = "exact"
-    truncation: Literal["temperature"] = "temperature"
+    name = "gated-pixel-cnn"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
-        self.levels = require_levels("gated-pixel-cnn", spec)
-        self.channels, self.height, self.width = require_image("gated-pixel-cnn", spec)
         c, features = self.config, self.channels * self.config.width
-        self.marks = min(MARKS, self.levels - 1)
         self.first_rows = RowsConv2d(self.channels * self.marks, features, c.kernel)
         self.first_left = LeftConv2d(self.channels, self.channels * self.marks, features, c.kernel, "A")
         # Digits are centred: what a pixel's neighbours mean depends on where it lies.
@@ -188,9 +179,10 @@ class GatedPixelCNN(Model):
         self.layers = nn.ModuleList(GatedLayer(self.channels, features, c.kernel, c.dropout) for _ in range(c.blocks))
         self.dropout = nn.Dropout(c.dropout)
         self.last = MaskedConv2d(self.channels, features, self.channels * self.levels, 1, "B")
-        # A pixel's logits, or the inputs of all layers that sampling keeps, bound the memory of one item.
-        per_pixel = max(self.levels, 2 * c.width * (c.blocks + 2))
-        self.items_at_once = max(1, min(250, NUMBERS_AT_ONCE // (per_pixel * spec.size)))
+
+    def numbers(self) -> int:
+        # Sampling keeps the inputs of all layers.
+        return 2 * self.config.width * (self.config.blocks + 2)
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
@@ -199,19 +191,6 @@ class GatedPixelCNN(Model):
             # Two levels say less about each image than grey ones do: the network knows a thousand by heart sooner.
             return Config(dropout=0.35, steps=800) if spec.levels == 2 else Config()
         return Config(width=32, kernel=3, dropout=0.1, decay=0.01, steps=60000, batch=8, rate=1e-3)
-
-    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
-        """Maximise the likelihood of the train split; the loss is in nats per dimension."""
-        return minimise(lambda x: -self.log_masses(x).mean(), self, dataset.train, budget, self.config, average=0.995)
-
-    def thermometer(self, x: Tensor) -> Tensor:
-        """Levels (n, C, h, w) as heights on a thermometer, (n, C * marks, h, w): every mark is 0, 1 or, once, between.
-
-        It lets the first layer be non-linear in the level, and yet treat near levels nearly alike.
-        """
-        height = x.float().unsqueeze(2) * (self.marks / (self.levels - 1))
-        marks = torch.arange(self.marks, device=x.device)[:, None, None]
-        return (height - marks).clamp(0, 1).flatten(1, 2)
 
     def vertical(self, above: Tensor, view: View) -> Iterator[Tensor]:
         """What each layer of the vertical stack tells the horizontal one, for marks of the row above each pixel."""
@@ -240,25 +219,7 @@ class GatedPixelCNN(Model):
         """log p(x_d | x_<d) of each pixel and channel, in nats: (n, C, H, W)."""
         return -F.cross_entropy(self.logits(x).transpose(1, 2), x.long(), reduction="none")
 
-    @torch.no_grad()
-    def log_prob(self, x: Tensor, /) -> Tensor:
-        """log p(x) in nats: float64 (n,)."""
-        return in_batches(
-            lambda part: self.log_masses(part).double().flatten(1).sum(1), self.accept(x), self.items_at_once
-        )
-
-    def sample(self, n: int, /) -> Tensor:
-        """n images of the model: uint8 (n, C, H, W)."""
-        return self.sample_truncated(n, psi=1.0)
-
-    @torch.no_grad()
-    def sample_truncated(self, n: int, /, *, psi: float) -> Tensor:
-        """n images with all logits divided by the temperature psi > 0; 1.0 is no truncation."""
-        if not psi > 0:
-            raise InputError(f"psi must be positive, got {psi}")
-        return torch.cat([self._draw(part, psi) for part in sizes(n, self.items_at_once)])
-
-    def _draw(self, n: int, psi: float) -> Tensor:
+    def draw(self, n: int, psi: float) -> Tensor:
         x = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
         row, pixel = Part(n, self.height, self.width), Part(n, self.height, self.width)
         above = self.thermometer(x[:, :, :1])

@@ -10,7 +10,6 @@ Ramachandran et al., "Fast Generation for Convolutional Autoregressive Models" (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,13 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genbench.contracts import Budget, Dataset, SampleSpec
-from genbench.errors import InputError
-from zoo.nn import Model, require_image, require_levels
-from zoo.training import in_batches, minimise, sizes
-
-MARKS = 16
-NUMBERS_AT_ONCE = 2**24
+from genbench.contracts import SampleSpec
+from zoo.autoregressive.raster import RasterModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +133,15 @@ class ResidualBlock(nn.Module):
         return x + self.widen(inner)
 
 
-class PixelCNN(Model):
-    """p(x) = prod_d p(x_d | x_<d), each conditional a softmax over the levels."""
+class PixelCNN(RasterModel):
+    """Masked convolutions with residual connections, and a softmax over the levels of every pixel and channel."""
 
     Config = Config
-    log_prob_kind: Literal["exact"] = "exact"
-    truncation: Literal["temperature"] = "temperature"
+    name = "pixel-cnn"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
-        self.levels = require_levels("pixel-cnn", spec)
-        self.channels, self.height, self.width = require_image("pixel-cnn", spec)
         c, features = self.config, self.channels * self.config.width
-        self.marks = min(MARKS, self.levels - 1)
         self.first = MaskedConv2d(self.channels, self.channels * self.marks, features, c.kernel, "A")
         # Digits are centred: what a pixel's neighbours mean depends on where it lies.
         self.position = nn.Parameter(torch.zeros(features, self.height, self.width))
@@ -160,8 +150,9 @@ class PixelCNN(Model):
         )
         self.dropout = nn.Dropout(c.dropout)
         self.last = MaskedConv2d(self.channels, features, self.channels * self.levels, 1, "B")
-        # A pixel's logits, or the handful of activations that are alive at a time, bound the memory of one item.
-        self.items_at_once = max(1, min(250, NUMBERS_AT_ONCE // (max(self.levels, 8 * c.width) * spec.size)))
+
+    def numbers(self) -> int:
+        return 8 * self.config.width
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
@@ -170,26 +161,6 @@ class PixelCNN(Model):
             # Two levels say less about each image than grey ones do: the network knows a thousand by heart sooner.
             return Config(blocks=8, dropout=0.5, steps=700) if spec.levels == 2 else Config()
         return Config(dropout=0.1, decay=0.01, steps=30000, batch=16, rate=1e-3)
-
-    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
-        """Maximise the likelihood of the train split; the loss is in nats per dimension."""
-        return minimise(
-            lambda x: -self.log_masses(x).mean(),
-            self,
-            dataset.train,
-            budget,
-            self.config,
-            average=0.995,
-        )
-
-    def thermometer(self, x: Tensor) -> Tensor:
-        """Levels (n, C, h, w) as heights on a thermometer, (n, C * marks, h, w): every mark is 0, 1 or, once, between.
-
-        It lets the first layer be non-linear in the level, and yet treat near levels nearly alike.
-        """
-        height = x.float().unsqueeze(2) * (self.marks / (self.levels - 1))
-        marks = torch.arange(self.marks, device=x.device)[:, None, None]
-        return (height - marks).clamp(0, 1).flatten(1, 2)
 
     def logits(self, x: Tensor, view: View) -> Tensor:
         """The logits of every level of the pixels (n, C, h, w) that the view shows: (n, C, levels, h, w)."""
@@ -203,24 +174,7 @@ class PixelCNN(Model):
         logits = self.logits(x, WholeImage())
         return -F.cross_entropy(logits.transpose(1, 2), x.long(), reduction="none")
 
-    @torch.no_grad()
-    def log_prob(self, x: Tensor, /) -> Tensor:
-        """log p(x) in nats: float64 (n,)."""
-        x = self.accept(x)
-        return in_batches(lambda part: self.log_masses(part).double().flatten(1).sum(1), x, self.items_at_once)
-
-    def sample(self, n: int, /) -> Tensor:
-        """n images of the model: uint8 (n, C, H, W)."""
-        return self.sample_truncated(n, psi=1.0)
-
-    @torch.no_grad()
-    def sample_truncated(self, n: int, /, *, psi: float) -> Tensor:
-        """n images with all logits divided by the temperature psi > 0; 1.0 is no truncation."""
-        if not psi > 0:
-            raise InputError(f"psi must be positive, got {psi}")
-        return torch.cat([self._draw(part, psi) for part in sizes(n, self.items_at_once)])
-
-    def _draw(self, n: int, psi: float) -> Tensor:
+    def draw(self, n: int, psi: float) -> Tensor:
         x = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
         view = OnePixel(n, self.height, self.width)
         for view.row in range(self.height):

@@ -10,7 +10,6 @@ References: A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu, "Pixel Recurren
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -18,11 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genbench.contracts import Budget, Dataset, SampleSpec
-from genbench.errors import InputError
-from zoo.autoregressive.pixel_cnn import MARKS, NUMBERS_AT_ONCE, MaskedConv2d, PixelCNN, WholeImage
-from zoo.nn import Model, require_image, require_levels
-from zoo.training import in_batches, minimise, sizes
+from genbench.contracts import SampleSpec
+from zoo.autoregressive.pixel_cnn import MaskedConv2d, WholeImage
+from zoo.autoregressive.raster import RasterModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,23 +237,17 @@ class DiagonalLayer(nn.Module):
             self.leftward.at(gates, view, view.row, column)
 
 
-class PixelRNN(Model):
-    """p(x) = prod_d p(x_d | x_<d), each conditional a softmax over the levels. A subclass says which LSTM layers."""
+class PixelRNN(RasterModel):
+    """LSTM layers and a softmax over the levels of every pixel and channel. A subclass says which LSTM layers."""
 
     Config = Config
-    log_prob_kind: Literal["exact"] = "exact"
-    truncation: Literal["temperature"] = "temperature"
-    name: ClassVar[str]
     layer: ClassVar[type[RowLayer] | type[DiagonalLayer]]
     margin: ClassVar[int]  # columns that the layers see to the right of the image
     depth: ClassVar[int]  # layers that the recipe takes
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
-        self.levels = require_levels(self.name, spec)
-        self.channels, self.height, self.width = require_image(self.name, spec)
         c, hidden = self.config, self.channels * self.config.width
-        self.marks = min(MARKS, self.levels - 1)
         self.first = MaskedConv2d(self.channels, self.channels * self.marks, 2 * hidden, c.kernel, "A")
         # Digits are centred: what a pixel's neighbours mean depends on where it lies.
         self.position = nn.Parameter(torch.zeros(2 * hidden, self.height, self.width + self.margin))
@@ -265,8 +256,9 @@ class PixelRNN(Model):
         self.dropout = nn.Dropout(c.dropout)
         self.middle = MaskedConv2d(self.channels, 2 * hidden, 2 * hidden, 1, "B")
         self.last = MaskedConv2d(self.channels, 2 * hidden, self.channels * self.levels, 1, "B")
-        # A pixel's logits, or the gates of a skewed map, bound the memory of one item.
-        self.items_at_once = max(1, min(250, NUMBERS_AT_ONCE // (max(self.levels, 24 * c.width) * spec.size)))
+
+    def numbers(self) -> int:
+        return 24 * self.config.width  # the gates of a skewed map
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
@@ -276,19 +268,6 @@ class PixelRNN(Model):
             config = Config(dropout=0.5, steps=700) if spec.levels == 2 else Config()
             return replace(config, layers=cls.depth)
         return Config(width=16, layers=cls.depth, dropout=0.1, decay=0.01, steps=30000, batch=8, rate=1e-3)
-
-    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
-        """Maximise the likelihood of the train split; the loss is in nats per dimension."""
-        return minimise(
-            lambda x: -self.log_masses(x).mean(),
-            self,
-            dataset.train,
-            budget,
-            self.config,
-            average=0.995,
-        )
-
-    thermometer = PixelCNN.thermometer
 
     def logits(self, x: Tensor, view: View) -> Tensor:
         """The logits of every level of the pixels (n, C, h, w) that the view shows: (n, C, levels, h, w)."""
@@ -303,24 +282,7 @@ class PixelRNN(Model):
         logits = self.logits(F.pad(x, (0, self.margin)), WholeImage())[..., : self.width]
         return -F.cross_entropy(logits.transpose(1, 2), x.long(), reduction="none")
 
-    @torch.no_grad()
-    def log_prob(self, x: Tensor, /) -> Tensor:
-        """log p(x) in nats: float64 (n,)."""
-        x = self.accept(x)
-        return in_batches(lambda part: self.log_masses(part).double().flatten(1).sum(1), x, self.items_at_once)
-
-    def sample(self, n: int, /) -> Tensor:
-        """n images of the model: uint8 (n, C, H, W)."""
-        return self.sample_truncated(n, psi=1.0)
-
-    @torch.no_grad()
-    def sample_truncated(self, n: int, /, *, psi: float) -> Tensor:
-        """n images with all logits divided by the temperature psi > 0; 1.0 is no truncation."""
-        if not psi > 0:
-            raise InputError(f"psi must be positive, got {psi}")
-        return torch.cat([self._draw(part, psi) for part in sizes(n, self.items_at_once)])
-
-    def _draw(self, n: int, psi: float) -> Tensor:
+    def draw(self, n: int, psi: float) -> Tensor:
         x = torch.zeros(n, self.channels, self.height, self.width + self.margin, dtype=torch.uint8, device=self.device)
         view = Past(n, self.height, self.width + self.margin)
         for view.row in range(self.height):

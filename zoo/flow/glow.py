@@ -10,21 +10,18 @@ References: D. Kingma and P. Dhariwal, "Glow: Generative Flow with Invertible 1x
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genbench.contracts import Budget, Dataset, SampleSpec, Setting
+from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import ModelError
-from genbench.likelihood import dequantize, dequantized_log_prob, from_logits, quantize, to_logits
-from zoo.flow.real_nvp import Shape, squeeze, unsqueeze
-from zoo.nn import Model, require_image, require_levels
-from zoo.training import in_batches, minimise, sizes
+from genbench.likelihood import dequantize
+from zoo.flow.multiscale import MultiscaleFlow, Shape
+from zoo.flow.real_nvp import squeeze, unsqueeze
 
 NUMBERS_AT_ONCE = 2**24
 
@@ -193,38 +190,16 @@ class Scale(nn.Module):
         return unsqueeze(x) if self.squeezes else x
 
 
-class Glow(Model):
-    """y in [0, 1) -> logit -> scales of steps -> z, of which the prior is a standard normal distribution."""
+class Glow(MultiscaleFlow):
+    """Scales of steps, each of actnorm, invertible 1x1 convolution and affine coupling."""
 
     Config = Config
-    log_prob_kind: Literal["lower_bound"] = "lower_bound"
-    truncation: Literal["temperature"] = "temperature"
+    name = "glow"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
-        self.levels = require_levels("glow", spec)
-        channels, height, width = require_image("glow", spec)
-        self.latent_shape = (spec.size,)
-        self.dequantization_samples = 16
-        scales, self.finished_shapes = [], []
-        last = False
-        while not last:
-            squeezes = self._can_squeeze(height, width)
-            if squeezes:
-                channels, height, width = 4 * channels, height // 2, width // 2
-            if channels < 2:
-                raise ModelError(f"glow models images of even sides or several channels, not {spec.shape}")
-            last = not self._can_squeeze(height, width)
-            scales.append(Scale((channels, height, width), squeezes, last, self.config))
-            if not last:
-                channels //= 2
-            self.finished_shapes.append((channels, height, width))
-        self.scales = nn.ModuleList(scales)
         # The hidden units of one coupling bound the memory of one item.
         self.items_at_once = max(1, min(250, NUMBERS_AT_ONCE // (4 * self.config.width * spec.size)))
-
-    def _can_squeeze(self, height: int, width: int) -> bool:
-        return height % 2 == width % 2 == 0 and min(height, width) >= 2 * self.config.smallest
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
@@ -235,8 +210,23 @@ class Glow(Model):
             steps_per_scale=12, width=96, dropout=0.0, smallest=4, alpha=0.05, steps=20_000, rate=1e-3, average=0.999
         )
 
-    def prepare(self, setting: Setting) -> None:
-        self.dequantization_samples = setting.effort.dequantization_samples
+    def build_scales(self, shape: Shape) -> tuple[list[nn.Module], list[Shape]]:
+        channels, height, width = shape
+        scales: list[nn.Module] = []
+        finished: list[Shape] = []
+        last = False
+        while not last:
+            squeezes = self.can_halve(height, width)
+            if squeezes:
+                channels, height, width = 4 * channels, height // 2, width // 2
+            if channels < 2:
+                raise ModelError(f"glow models images of even sides or several channels, not {shape}")
+            last = not self.can_halve(height, width)
+            scales.append(Scale((channels, height, width), squeezes, last, self.config))
+            if not last:
+                channels //= 2
+            finished.append((channels, height, width))
+        return scales, finished
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the likelihood of the train split, dequantized anew at each step; the loss is in nats per pixel."""
@@ -245,66 +235,4 @@ class Glow(Model):
             # The moving average of the weights begins with what this first batch makes of the actnorms.
             first = dataset.train[torch.randperm(len(dataset.train))[: 4 * self.config.batch]]
             self.log_density(dequantize(first.to(self.device), self.levels))
-        return minimise(
-            lambda x: -self.log_density(dequantize(x, self.levels)).mean() / self.spec.size + math.log(self.levels),
-            self,
-            dataset.train,
-            budget,
-            self.config,
-            self.config.average,
-        )
-
-    def transform(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (n, C, H, W) in [0, 1) to z (n, size), with log |det dz/dy| (n,)."""
-        x, log_det = to_logits(y, self.config.alpha)
-        parts = []
-        for scale in self.scales:
-            x, finished, change = scale(x)
-            parts.append(finished.flatten(1))
-            log_det = log_det + change
-        return torch.cat(parts, dim=1), log_det
-
-    def encode(self, y: Tensor, /) -> Tensor:
-        """The code z (n, size) of values y (n, C, H, W) in [0, 1)."""
-        return self.transform(y)[0]
-
-    def invert(self, z: Tensor, /) -> Tensor:
-        """The values y (n, C, H, W) of codes z (n, size); the logit's margin lets them leave [0, 1) a little."""
-        parts = z.split([math.prod(shape) for shape in self.finished_shapes], dim=1)
-        x = z.new_zeros(len(z), 0, *self.finished_shapes[-1][1:])
-        for scale, part, shape in zip(
-            reversed(self.scales), reversed(parts), reversed(self.finished_shapes), strict=True
-        ):
-            x = scale.inverse(x, part.unflatten(1, shape))
-        return from_logits(x, self.config.alpha)
-
-    def log_density(self, y: Tensor, /) -> Tensor:
-        """log p(y) in nats (n,), the density of values y (n, C, H, W) in [0, 1)."""
-        z, log_det = self.transform(y)
-        return log_det - 0.5 * (z.square().sum(1) + self.spec.size * math.log(2 * math.pi))
-
-    @torch.no_grad()
-    def log_prob(self, x: Tensor, /) -> Tensor:
-        """A lower bound on log P(x) in nats by uniform dequantization: float64 (n,)."""
-
-        def bound(part: Tensor) -> Tensor:
-            return dequantized_log_prob(self.log_density, part, self.spec, self.dequantization_samples)
-
-        return in_batches(bound, self.accept(x), self.items_at_once)
-
-    def sample_latent(self, n: int, /) -> Tensor:
-        """n codes of the prior: float32 (n, size)."""
-        return torch.randn(n, *self.latent_shape, device=self.device)
-
-    @torch.no_grad()
-    def decode(self, z: Tensor, /) -> Tensor:
-        """The images, uint8 (n, C, H, W), of codes z (n, size)."""
-        return in_batches(lambda part: quantize(self.invert(part), self.levels), z.to(self.device), self.items_at_once)
-
-    def sample_truncated(self, n: int, /, *, psi: float) -> Tensor:
-        """n images of codes with standard deviation `psi`, the temperature; 1 leaves the distribution as it is."""
-        return torch.cat([self.decode(psi * self.sample_latent(size)) for size in sizes(n, self.items_at_once)])
-
-    def sample(self, n: int, /) -> Tensor:
-        """n images, uint8 (n, C, H, W)."""
-        return self.sample_truncated(n, psi=1.0)
+        return super().fit(dataset, budget)

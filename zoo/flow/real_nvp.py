@@ -1,30 +1,21 @@
 """RealNVP: an invertible network of affine couplings, so that the density of an image is known exactly.
 
-Lecture topic: normalizing flows. With z = f(y), the change of variables gives log p(y) = log N(z; 0, I) +
-log |det dz/dy|. A coupling leaves one part of its input as it is and scales and shifts the other by functions of the
-first, so that its Jacobian is triangular and its inverse as cheap as itself.
+Lecture topic: normalizing flows. A coupling leaves one part of its input as it is and scales and shifts the other by
+functions of the first, so that its Jacobian is triangular and its inverse as cheap as itself.
 
 References: L. Dinh, J. Sohl-Dickstein and S. Bengio, "Density estimation using Real NVP" (2017).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genbench.contracts import Budget, Dataset, SampleSpec, Setting
-from genbench.likelihood import dequantize, dequantized_log_prob, from_logits, quantize, to_logits
-from zoo.nn import Model, require_image, require_levels
-from zoo.training import in_batches, minimise, sizes
-
-Shape = tuple[int, int, int]
-BATCH = 250  # items at a time in sampling and likelihood
+from genbench.contracts import SampleSpec
+from zoo.flow.multiscale import MultiscaleFlow, Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,27 +164,11 @@ class Scale(nn.Module):
         return x
 
 
-class RealNVP(Model):
-    """y in [0, 1) -> logit -> scales of couplings -> z, of which the prior is a standard normal distribution."""
+class RealNVP(MultiscaleFlow):
+    """Scales of couplings, of alternating checkerboards before the squeeze and of channels after it."""
 
     Config = Config
-    log_prob_kind: Literal["lower_bound"] = "lower_bound"
-    truncation: Literal["temperature"] = "temperature"
-
-    def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
-        super().__init__(spec, config)
-        self.levels = require_levels("real-nvp", spec)
-        channels, height, width = require_image("real-nvp", spec)
-        self.latent_shape = (spec.size,)
-        self.dequantization_samples = 16
-        scales, self.finished_shapes = [], []
-        while height % 2 == width % 2 == 0 and min(height, width) >= 2 * self.config.smallest:
-            scales.append(Scale((channels, height, width), False, self.config))
-            channels, height, width = 2 * channels, height // 2, width // 2
-            self.finished_shapes.append((channels, height, width))
-        scales.append(Scale((channels, height, width), True, self.config))
-        self.finished_shapes.append((channels, height, width))
-        self.scales = nn.ModuleList(scales)
+    name = "real-nvp"
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
@@ -202,71 +177,13 @@ class RealNVP(Model):
             return Config()
         return Config(width=64, blocks=4, dropout=0.0, smallest=4, alpha=0.05, steps=20_000, rate=1e-3, average=0.999)
 
-    def prepare(self, setting: Setting) -> None:
-        self.dequantization_samples = setting.effort.dequantization_samples
-
-    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
-        """Maximise the likelihood of the train split, dequantized anew at each step; the loss is in nats per pixel."""
-        return minimise(
-            lambda x: -self.log_density(dequantize(x, self.levels)).mean() / self.spec.size + math.log(self.levels),
-            self,
-            dataset.train,
-            budget,
-            self.config,
-            self.config.average,
-        )
-
-    def transform(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (n, C, H, W) in [0, 1) to z (n, size), with log |det dz/dy| (n,)."""
-        x, log_det = to_logits(y, self.config.alpha)
-        parts = []
-        for scale in self.scales:
-            x, finished, change = scale(x)
-            parts.append(finished.flatten(1))
-            log_det = log_det + change
-        return torch.cat(parts, dim=1), log_det
-
-    def encode(self, y: Tensor, /) -> Tensor:
-        """The code z (n, size) of values y (n, C, H, W) in [0, 1)."""
-        return self.transform(y)[0]
-
-    def invert(self, z: Tensor, /) -> Tensor:
-        """The values y (n, C, H, W) of codes z (n, size); the logit's margin lets them leave [0, 1) a little."""
-        parts = z.split([math.prod(shape) for shape in self.finished_shapes], dim=1)
-        x = z[:, :0]
-        for scale, part, shape in zip(
-            reversed(self.scales), reversed(parts), reversed(self.finished_shapes), strict=True
-        ):
-            x = scale.inverse(x, part.unflatten(1, shape))
-        return from_logits(x, self.config.alpha)
-
-    def log_density(self, y: Tensor, /) -> Tensor:
-        """log p(y) in nats (n,), the density of values y (n, C, H, W) in [0, 1)."""
-        z, log_det = self.transform(y)
-        return log_det - 0.5 * (z.square().sum(1) + self.spec.size * math.log(2 * math.pi))
-
-    @torch.no_grad()
-    def log_prob(self, x: Tensor, /) -> Tensor:
-        """A lower bound on log P(x) in nats by uniform dequantization: float64 (n,)."""
-
-        def bound(part: Tensor) -> Tensor:
-            return dequantized_log_prob(self.log_density, part, self.spec, self.dequantization_samples)
-
-        return in_batches(bound, self.accept(x), BATCH)
-
-    def sample_latent(self, n: int, /) -> Tensor:
-        """n codes of the prior: float32 (n, size)."""
-        return torch.randn(n, *self.latent_shape, device=self.device)
-
-    @torch.no_grad()
-    def decode(self, z: Tensor, /) -> Tensor:
-        """The images, uint8 (n, C, H, W), of codes z (n, size)."""
-        return in_batches(lambda part: quantize(self.invert(part), self.levels), z.to(self.device), BATCH)
-
-    def sample_truncated(self, n: int, /, *, psi: float) -> Tensor:
-        """n images of codes with standard deviation `psi`; 1 leaves the distribution as it is."""
-        return torch.cat([self.decode(psi * self.sample_latent(size)) for size in sizes(n, BATCH)])
-
-    def sample(self, n: int, /) -> Tensor:
-        """n images, uint8 (n, C, H, W)."""
-        return self.sample_truncated(n, psi=1.0)
+    def build_scales(self, shape: Shape) -> tuple[list[nn.Module], list[Shape]]:
+        channels, height, width = shape
+        scales: list[nn.Module] = []
+        finished: list[Shape] = []
+        while self.can_halve(height, width):
+            scales.append(Scale((channels, height, width), False, self.config))
+            channels, height, width = 2 * channels, height // 2, width // 2
+            finished.append((channels, height, width))
+        last = (channels, height, width)
+        return [*scales, Scale(last, True, self.config)], [*finished, last]

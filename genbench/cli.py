@@ -166,6 +166,7 @@ def _cards_on(benchmark: str) -> list[registry.ModelCard]:
 @click.option("--benchmark", help="Name, folder of images or WAV files, or .npz to train on.  [default: digits]")
 @click.option("--budget", type=click.IntRange(min=1), help="Training steps.  [default: the model's own recipe]")
 @click.option("--all", "everything", is_flag=True, help="Every model on every bundled benchmark that it stands on.")
+@click.option("--resume", is_flag=True, help="Go on from where an interrupted or diverged training stopped.")
 @click.option("--fresh", is_flag=True, help="With --all: begin anew.")
 @click.option(
     "--log",
@@ -180,6 +181,7 @@ def train(
     benchmark: str | None,
     budget: int | None,
     everything: bool,
+    resume: bool,
     fresh: bool,
     log: Path,
     seed: int,
@@ -191,6 +193,9 @@ def train(
     The checkpoint and the record of how it was made replace the old ones once training has succeeded. They go to the
     zoo's own folder, or below the folder that the environment variable GENBENCH_CHECKPOINTS names.
 
+    A training that is interrupted (Ctrl-C) or whose losses are no longer finite leaves its last good state behind, and
+    the same command with --resume goes on from it; after a divergence with half the learning rate.
+
     With --all (and --benchmark to keep to one) an interrupted run goes on where it stopped, and a later one trains what
     has changed; --all --fresh trains everything again.
     """
@@ -200,15 +205,17 @@ def train(
     if everything == bool(models):
         raise InputError("name models to train, or give --all")
     devices.check(device)
-    todo = trainer.Todo(log, seed, budget, fresh, data_root) if everything else None
+    plan = trainer.Plan(budget, seed, device, data_root, resume)
+    todo = trainer.Todo(log, plan, fresh) if everything else None
     pairs = [(generators.resolve(name), benchmark or "digits") for name in models]
     failed = False
     for card, board in pairs if todo is None else todo.pairs(benchmark):
         try:
             with training_progress(card.name) as progress:
-                done = trainer.train(
-                    card, board, steps=budget, seed=seed, device=device, data_root=data_root, progress=progress
-                )
+                done = trainer.train(card, board, plan if todo is None else todo.plan_of(card, board), progress)
+        except KeyboardInterrupt:
+            click.echo(f"{card.name} interrupted; the same command with --resume goes on from there", err=True)
+            sys.exit(130)
         except GenbenchError as error:
             if todo is None:
                 raise
@@ -225,47 +232,56 @@ def train(
         sys.exit(1)
 
 
-@main.command(epilog="Example: genbench tradeoff dcgan real-nvp --psi 0.2:1.0:0.1")
-@click.argument("models", nargs=-1, required=True)
+@main.command(epilog="Example: genbench tradeoff stylegan biggan dcgan real --psi 0.2:1.0:0.1")
+@click.argument("models", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every model that stands on the benchmark.")
 @click.option("--benchmark", default="digits", show_default=True, help="Name, folder of images, or .npz.")
 @click.option("--psi", help="first:last:step or a,b,c; no truncation is always added.  [default: 0.2 to 2]")
+@click.option("--metric", "metrics", multiple=True, help="Only these metrics; repeatable.")
 @click.option("-n", type=click.IntRange(min=1), help="Samples to draw at each psi. Default: the benchmark's.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for results.  [default: leaderboards/BENCHMARK]")
 @shared_options
 def tradeoff(
     models: tuple[str, ...],
+    everything: bool,
     benchmark: str,
     psi: str | None,
+    metrics: tuple[str, ...],
     n: int | None,
     out: Path | None,
     seed: int,
     device: str,
     data_root: Path | None,
 ) -> None:
-    """Sweep the truncation of MODELS: tradeoff-MODEL.csv for each and one picture of their curves."""
+    """Sweep the truncation of MODELS: their curves in one table and one picture, tradeoff-MODEL-MODEL.csv and .png.
+
+    A model without truncation is a point of the picture. Of many models, the picture has a column for each family and
+    one for the points. With --all the files are called tradeoff.csv and tradeoff.png.
+    """
     from genbench import atomic, benchmarks, generators, pictures, truncation
     from genbench.console import counting
 
+    if everything == bool(models):
+        raise InputError("name models to truncate, or give --all")
     psis = None if psi is None else truncation.parse_psis(psi)
-    cards = [generators.resolve(name) for name in models]
     devices.check(device)
-    task = benchmarks.load(benchmark, n=n, data_root=data_root)
+    task = benchmarks.load(benchmark, metrics=metrics or None, n=n, data_root=data_root)
+    cards = [generators.resolve(name) for name in models] or _cards_on(task.benchmark.name)
     folder = out if out is not None else Path("leaderboards") / task.benchmark.name
     built = {
         card.name: generators.build(card, task.benchmark.setting(card.name, task.dataset, device)) for card in cards
     }
-    for name, model in built.items():
-        truncation.require_truncation(model, task, name)
+    truncation.require_curves(built, task)
     curves = {}
     for name, model in built.items():
         with counting(name) as tell:
-            curves[name] = truncation.sweep(model, task, psis, seed, tell)
-        path = folder / f"tradeoff-{pictures.file_name(name)}.csv"
-        atomic.write_text(path, curves[name].to_csv(index=False))
-        click.echo(f"{name} ({path})\n{curves[name].round(3).to_string(index=False)}\n")
-    picture = folder / f"tradeoff-{'-'.join(pictures.file_name(name) for name in curves)}.png"
-    pictures.save_tradeoff(curves, picture)
-    click.echo(f"picture: {picture}", err=True)
+            curves[name] = truncation.curve(model, task, psis, seed, tell)
+        click.echo(f"{name}\n{curves[name].round(3).to_string(index=False)}\n")
+    stem = "tradeoff" if everything else "-".join(["tradeoff", *(pictures.file_name(name) for name in curves)])
+    atomic.write_text(folder / f"{stem}.csv", truncation.joined(curves).to_csv(index=False))
+    families = {card.name: card.family for card in cards}
+    pictures.save_tradeoff(truncation.grouped(curves, families), folder / f"{stem}.png")
+    click.echo(f"{folder}/: {stem}.csv, {stem}.png", err=True)
 
 
 @main.command("leaderboard", epilog="Example: genbench leaderboard leaderboards/digits --sort nll --format md")

@@ -11,13 +11,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:  # listing what there is must not take the seconds that torch needs
     from torch import Tensor
 
 Kind = Literal["exact", "lower_bound", "estimate"]
-Reads = Literal["samples", "log_prob", "classes", "outliers", "reconstruction"]
+Reads = Literal["samples", "log_prob", "classes", "outliers", "reconstruction", "translation"]
 Truncation = Literal["threshold", "interpolation", "temperature"]
 
 
@@ -45,10 +45,33 @@ class SampleSpec:
 
 
 @dataclass(frozen=True, eq=False)
+class Source:
+    """What a dataset's items are translated from: items of another domain; labels are int64 ``(n,)`` where known.
+
+    `paired`: item i of a split here belongs to item i of the dataset's same split; else they show different things.
+    """
+
+    spec: SampleSpec
+    train: Tensor
+    heldout: Tensor
+    paired: bool
+    train_labels: Tensor | None = None
+    heldout_labels: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for items, labels in ((self.train, self.train_labels), (self.heldout, self.heldout_labels)):
+            if tuple(items.shape[1:]) != self.spec.shape:
+                raise ValueError(f"sources have shape {self.spec.shape}, got {tuple(items.shape[1:])}")
+            if labels is not None and len(labels) != len(items):
+                raise ValueError(f"every source has one label, got {len(labels)} for {len(items)}")
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A fixed train and held-out split; labels are int64 ``(n,)`` where known. Truth is given where it is known.
 
-    `true_log_prob` maps ``(n, *shape)`` to float64 ``(n,)`` in nats; `entropy` is its exact negative expectation.
+    `source` is what they are translated from, where a benchmark is about that. `true_log_prob` maps ``(n, *shape)`` to
+    float64 ``(n,)`` in nats; `entropy` is its exact negative expectation.
     """
 
     name: str
@@ -60,14 +83,31 @@ class Dataset:
     classes: tuple[str, ...] = ()
     true_log_prob: Callable[[Tensor], Tensor] | None = None
     entropy: float | None = None
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        if self.source is None or not self.source.paired:
+            return
+        counts = (len(self.source.train), len(self.source.heldout)), (len(self.train), len(self.heldout))
+        if counts[0] != counts[1]:
+            raise ValueError(f"paired sources are as many as the items they belong to, got {counts[0]} for {counts[1]}")
 
     @cached_property
     def sha256(self) -> str:
-        """A hash of the spec and of every value of both splits."""
-        digest = hashlib.sha256(repr((self.spec.shape, self.spec.levels)).encode())
-        for split in (self.train, self.heldout):
-            digest.update(repr(tuple(split.shape)).encode())
-            digest.update(split.contiguous().numpy().tobytes())
+        """A hash of the spec and of every value of both splits; with a source, of all that it holds too."""
+        digest = hashlib.sha256()
+        parts: list[tuple[SampleSpec, tuple[Tensor, ...]]] = [(self.spec, (self.train, self.heldout))]
+        if self.source is not None:
+            labels = (self.source.train_labels, self.source.heldout_labels)
+            known = tuple(split for split in labels if split is not None)
+            parts.append((self.source.spec, (self.source.train, self.source.heldout, *known)))
+        for spec, splits in parts:
+            digest.update(repr((spec.shape, spec.levels)).encode())
+            for split in splits:
+                digest.update(repr(tuple(split.shape)).encode())
+                digest.update(split.contiguous().numpy().tobytes())
+        if self.source is not None:
+            digest.update(repr(self.source.paired).encode())
         return digest.hexdigest()
 
 
@@ -97,16 +137,28 @@ class Setting:
         return self.dataset.spec
 
 
+class Snapshots(Protocol):
+    """Where a training keeps the states from which it can go on; a training may have several phases, one by one."""
+
+    def enter(self) -> Mapping[str, Any] | None: ...  # the next phase begins: the state that it goes on from, if any
+
+    def keep(self, state: Mapping[str, Any], /) -> None: ...  # of the phase at hand, in place of its earlier one
+
+    def diverged(self) -> str: ...  # what came after the state last kept was of no use; what to do, for the message
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """How long `fit` trains: optimiser steps (None: the model's own recipe), a seed, and whom to tell about progress.
 
-    `progress` is called with (step done, steps in all, figures such as the loss).
+    `progress` is called with (step done, steps in all, figures such as the loss); `snapshots` (None: nowhere) is where
+    states are kept from which an interrupted or diverged training goes on.
     """
 
     steps: int | None = None
     seed: int = 0
     progress: Callable[[int, int, Mapping[str, float]], None] | None = None
+    snapshots: Snapshots | None = None
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.steps < 1:
@@ -169,7 +221,19 @@ class HasClassJoint(Protocol):
 
 @runtime_checkable
 class HasTranslation(Protocol):
+    """Translation of sources ``(n, *source.shape)`` to items ``(n, *spec.shape)`` of the generator's spec.
+
+    An optional attribute `source_spec` is the SampleSpec of the sources, where it is not the generator's own `spec`.
+    """
+
     def translate(self, x: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class HasCycle(Protocol):
+    """Sources ``(n, *source.shape)`` translated and back again: items of the source's spec."""
+
+    def cycle(self, x: Tensor, /) -> Tensor: ...
 
 
 @runtime_checkable
@@ -188,6 +252,7 @@ CAPABILITIES: Mapping[str, type] = {
     "latent": HasLatent,
     "class_joint": HasClassJoint,
     "translation": HasTranslation,
+    "cycle": HasCycle,
     "training": Trainable,
 }
 
@@ -287,6 +352,12 @@ class Evidence(Protocol):
     def outlier_log_prob(self) -> Tensor: ...
 
     def reconstruct(self, x: Tensor, what: str, /) -> Tensor: ...  # any items; `what` names them
+
+    @property
+    def translated(self) -> Tensor: ...  # the held-out sources (the first n of them), translated
+
+    @property
+    def cycled(self) -> Tensor: ...  # likewise, there and back
 
 
 class Metric(Protocol):

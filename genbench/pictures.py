@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 GRID_ITEMS = 100
+ROWS_BESIDE, COLUMNS_BESIDE = 12, 5  # cells of a picture whose cells hold several images
+BORDER, DIVIDER = 90, 200  # greys of the lines around images, and between cells
+FEW_CURVES = 6  # up to here every point of a truncation curve is labelled
 SMOOTHING = 4  # lines are drawn this many times larger, then shrunk, so that their edges are smooth
 PEN_CELL, WAVE_CELL = (48, 48), (120, 48)  # width and height in pixels
 PAPER, INK, START = (255, 255, 255), (30, 40, 70), (220, 90, 40)
@@ -49,10 +52,34 @@ def save_grid(samples: Tensor, spec: SampleSpec, path: Path, picture: str = "") 
     atomic.write(path, lambda part: image.save(part, format="PNG"))
 
 
-def _enlarged(pixels: np.ndarray) -> Image:
+def save_beside(parts: Sequence[tuple[Tensor, SampleSpec]], path: Path) -> None:
+    """Several images side by side in each cell, as a source, its translation and its target, a line between cells.
+
+    `parts` are the items (n, *shape) of each, all of one height, with their spec; the first 60 items are shown.
+    Channels that are no colours stand beside each other. Other shapes: no picture.
+    """
+    if not all(spec.is_image for _, spec in parts):
+        return
+    count = min(ROWS_BESIDE * COLUMNS_BESIDE, *(len(items) for items, _ in parts))
+    images = [image for items, spec in parts for image in _planes(items[:count], spec)]
+    line = np.full((count, images[0].shape[1], 1, 3), BORDER, dtype=np.uint8)
+    cells = np.concatenate([piece for image in images for piece in (line, image)][1:], axis=2)
+    image = _enlarged(_cells(cells, COLUMNS_BESIDE, DIVIDER), least=800)
+    atomic.write(path, lambda part: image.save(part, format="PNG"))
+
+
+def _planes(samples: Tensor, spec: SampleSpec) -> list[np.ndarray]:
+    """Images as they are where they can be drawn, else each of their channels on its own."""
+    if spec.shape[0] in (1, 3):
+        return [_pixels(samples, spec)]
+    single = SampleSpec((1, *spec.shape[1:]), spec.levels)
+    return [_pixels(samples[:, [channel]], single) for channel in range(spec.shape[0])]
+
+
+def _enlarged(pixels: np.ndarray, least: int = 400) -> Image:
     from PIL import Image
 
-    scale = max(1, math.ceil(400 / pixels.shape[1]))
+    scale = max(1, math.ceil(least / pixels.shape[1]))
     return Image.fromarray(pixels.repeat(scale, 0).repeat(scale, 1))
 
 
@@ -104,14 +131,23 @@ def _line_grid(paths: list[np.ndarray], cell: tuple[int, int], dots: bool = Fals
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _image_grid(samples: Tensor, spec: SampleSpec) -> np.ndarray:
+def _pixels(samples: Tensor, spec: SampleSpec) -> np.ndarray:
+    """Images (n, 1 or 3, H, W) as RGB bytes (n, H, W, 3)."""
     values = samples.float().numpy()
     low, high = (values.min(), values.max()) if spec.levels is None else (0, spec.levels - 1)
     images = np.round(255 * (values - low) / max(high - low, 1e-12)).astype(np.uint8).transpose(0, 2, 3, 1)
-    columns = math.ceil(math.sqrt(len(images)))
+    return np.broadcast_to(images, (*images.shape[:3], 3))
+
+
+def _image_grid(samples: Tensor, spec: SampleSpec) -> np.ndarray:
+    return _cells(_pixels(samples, spec), math.ceil(math.sqrt(len(samples))), BORDER)
+
+
+def _cells(images: np.ndarray, columns: int, border: int) -> np.ndarray:
+    """Images (n, H, W, 3) in rows, with lines of a grey around each."""
     rows = math.ceil(len(images) / columns)
-    height, width = spec.shape[1:]
-    grid = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, 3), 90, dtype=np.uint8)
+    height, width = images.shape[1:3]
+    grid = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, 3), border, dtype=np.uint8)
     for index, image in enumerate(images):
         top, left = 1 + index // columns * (height + 1), 1 + index % columns * (width + 1)
         grid[top : top + height, left : left + width] = image
@@ -123,31 +159,51 @@ def _sequence_rows(samples: Tensor, levels: int) -> np.ndarray:
     return colours[samples[:40].numpy()]
 
 
-def save_tradeoff(curves: Mapping[str, pd.DataFrame], path: Path, quality: str = "fid", variety: str = "is") -> None:
-    """Truncation curves of several models: precision against recall, and FID against IS, points labelled with psi."""
+def save_tradeoff(
+    groups: Mapping[str, Mapping[str, pd.DataFrame]], path: Path, quality: str = "fid", variety: str = "is"
+) -> None:
+    """Truncation curves of models in groups: above precision against recall, below FID against IS, a column a group.
+
+    A point is labelled with its psi (of many curves the first and last), that of a model without truncation with the
+    model's name. All columns share their axes; FID's is logarithmic. A single group has its two panels side by side.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    shape = (1, 2) if len(groups) == 1 else (2, len(groups))
+    size = (5.5 * shape[1], 4.6 * shape[0])
+    # Panels of one row share axes: what is compared is read off the same scale.
+    share: Literal["row", "none"] = "none" if shape[0] == 1 else "row"
+    figure, panels = pyplot.subplots(*shape, figsize=size, layout="constrained", sharex=share, sharey=share)
+    pairs = panels.reshape(2, -1).T
     titles = {"precision": "precision ↑", "recall": "recall ↑", "fid": "FID ↓", "is": "Inception Score ↑"}
-    for panel, (x, y) in zip(panels, (("recall", "precision"), (variety, quality)), strict=True):
-        for number, (model, curve) in enumerate(curves.items()):
-            if x in curve and y in curve:
-                _curve(panel, curve.dropna(subset=[x, y]), x, y, model, f"C{number}")
-        panel.set_xlabel(titles.get(x, x))
-        panel.set_ylabel(titles.get(y, y))
-        panel.grid(alpha=0.3)
-        if panel.lines:
-            panel.legend()
+    for (group, curves), pair in zip(groups.items(), pairs, strict=True):
+        for panel, (x, y) in zip(pair, (("recall", "precision"), (variety, quality)), strict=True):
+            for number, (model, curve) in enumerate(curves.items()):
+                if x in curve and y in curve:
+                    few = len(curves) <= FEW_CURVES
+                    _curve(panel, curve.dropna(subset=[x, y]), (x, y), model, f"C{number % 10}", few)
+            panel.set_xlabel(titles.get(x, x))
+            panel.set_ylabel(titles.get(y, y))
+            panel.set_yscale("log" if y == "fid" else "linear")
+            panel.grid(alpha=0.3)
+            panel.set_title(group)
+        if pair[0].lines and any(len(curve) > 1 for curve in curves.values()):
+            pair[0].legend(fontsize=8)
     atomic.write(path, lambda part: figure.savefig(part, format="png", dpi=110))
     pyplot.close(figure)
 
 
-def _curve(panel: Any, curve: pd.DataFrame, x: str, y: str, model: str, colour: str) -> None:
+def _curve(panel: Any, curve: pd.DataFrame, axes: tuple[str, str], model: str, colour: str, few: bool) -> None:
+    x, y = axes
     errors = {axis: curve[f"{name}_stderr"] for axis, name in (("xerr", x), ("yerr", y)) if f"{name}_stderr" in curve}
-    panel.errorbar(curve[x], curve[y], **errors, fmt="o-", ms=4, lw=1.2, elinewidth=0.7, label=model, color=colour)
-    for psi, across, up in zip(curve["psi"], curve[x], curve[y], strict=True):
-        label = "∞" if math.isinf(psi) else f"{psi:g}"
-        panel.annotate(label, (across, up), textcoords="offset points", xytext=(5, 5), fontsize=8, color=colour)
+    style = "o-" if int(colour[1:]) % 2 else "s-"
+    panel.errorbar(curve[x], curve[y], **errors, fmt=style, ms=4, lw=1.2, elinewidth=0.7, label=model, color=colour)
+    for index, (psi, across, up) in enumerate(zip(curve["psi"], curve[x], curve[y], strict=True)):
+        if few or index in (0, len(curve) - 1):
+            label = model if math.isnan(psi) else "∞" if math.isinf(psi) else f"{psi:g}"
+            panel.annotate(
+                label, (across, up), textcoords="offset points", xytext=(5, 5), fontsize=7 if few else 6, color=colour
+            )

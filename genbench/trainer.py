@@ -6,11 +6,11 @@ import csv
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from genbench import atomic, benchmarks, generators, registry, seeding
-from genbench.contracts import Budget, Generator, Setting, Trainable
+from genbench import atomic, benchmarks, cache, generators, pictures, registry, seeding, snapshots
+from genbench.contracts import Budget, Dataset, Generator, Setting, Trainable
 from genbench.errors import GenbenchError, ModelError
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
@@ -35,41 +35,68 @@ class Trained:
     seconds: float
 
 
-def train(
-    card: registry.ModelCard,
-    benchmark: str,
-    *,
-    steps: int | None = None,
-    seed: int = 0,
-    device: str = "cpu",
-    data_root: Path | None = None,
-    progress: Progress | None = None,
-) -> Trained:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How models are trained: the optimiser steps (None: each model's own recipe), the seed, the device, a folder that
+    holds the data already, and whether to go on from where an earlier training stopped."""
+
+    steps: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    data_root: Path | None = None
+    resume: bool = False
+
+
+def train(card: registry.ModelCard, benchmark: str, plan: Plan, progress: Progress | None = None) -> Trained:
     """Build a fresh model, fit it under a scoped seed and save it with its record.
 
-    The old checkpoint is replaced only once training has succeeded. Raises ModelError for a model that cannot be
-    trained, or whose training breaks.
+    The old checkpoint is replaced only once training has succeeded; until then the last good state is kept in the
+    cache folder, and a plan to resume goes on from it. Raises ModelError for a model that cannot be trained, whose
+    training breaks, or which has nothing to go on from.
     """
     found = benchmarks.find(benchmark)
-    dataset = benchmarks.load_dataset(found, data_root)
-    setting = found.setting(card.name, dataset, device, trained=False)
+    dataset = benchmarks.load_dataset(found, plan.data_root)
+    setting = found.setting(card.name, dataset, plan.device, trained=False)
     start = time.monotonic()
-    with seeding.scoped(seed, "train", card.name):
+    kept = kept_state(card, benchmark, plan, dataset)
+    if plan.resume:
+        kept.resume()
+    with seeding.scoped(plan.seed, "train", card.name):
         model = _fresh(card, setting)
         if not isinstance(model, Trainable):
             raise ModelError(f"{card.name} has nothing to train: it defines no fit and save")
-        fit = model.fit
-        figures = generators.shielded(f"fit of {card.name}", fit, dataset, Budget(steps, seed, progress))
-    seconds = round(time.monotonic() - start, 1)
-    budget = "" if steps is None else f" --budget {steps}"
+        budget = Budget(plan.steps, plan.seed, progress, kept)
+        figures = generators.shielded(f"fit of {card.name}", model.fit, dataset, budget)
+    seconds = round(time.monotonic() - start + kept.seconds_before, 1)
+    steps = "" if plan.steps is None else f" --budget {plan.steps}"
     record = {
-        "command": f"genbench train {card.name} --benchmark {benchmark}{budget} --seed {seed}",
-        "seed": seed,
-        "budget": steps,
+        "command": f"genbench train {card.name} --benchmark {benchmark}{steps} --seed {plan.seed}",
+        "seed": plan.seed,
+        "budget": plan.steps,
         "figures": dict(figures),
         "seconds": seconds,
     }
-    return Trained(model.save(setting, record), figures, seconds)
+    path = model.save(setting, record)
+    kept.remove()
+    return Trained(path, figures, seconds)
+
+
+def kept_state(card: registry.ModelCard, benchmark: str, plan: Plan, dataset: Dataset) -> snapshots.FileSnapshots:
+    """Where the states of a training are kept while it is under way."""
+    identity = {
+        "model": card.name,
+        "benchmark": benchmark,
+        "seed": plan.seed,
+        "budget": plan.steps,
+        "data": dataset.sha256,
+    }
+    return snapshots.FileSnapshots(state_path(card, benchmark), identity)
+
+
+def state_path(card: registry.ModelCard, benchmark: str) -> Path:
+    """The file that holds the states of a training under way: in the cache folder."""
+    name = benchmarks.find(benchmark).name
+    return cache.root() / "training" / pictures.file_name(name) / f"{pictures.file_name(card.name)}.pt"
 
 
 @dataclass(slots=True)
@@ -81,10 +108,8 @@ class Todo:
     """
 
     log: Path
-    seed: int = 0
-    budget: int | None = None
+    plan: Plan = Plan()
     fresh: bool = False
-    data_root: Path | None = None
     done: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,14 +124,18 @@ class Todo:
                 if "training" in card.capabilities and card.stands_on(board) and not self._is_done(card, board):
                     yield card, board
 
+    def plan_of(self, card: registry.ModelCard, benchmark: str) -> Plan:
+        """How a model is trained: a plan to resume begins those of which nothing is kept."""
+        return replace(self.plan, resume=self.plan.resume and state_path(card, benchmark).is_file())
+
     def note(self, card: registry.ModelCard, benchmark: str, trained: Trained) -> None:
         """Write down that a training is finished, beside what other processes may have noted meanwhile."""
         self.done = self._read()
         self.done[benchmark, card.name] = {
             "benchmark": benchmark,
             "model": card.name,
-            "seed": str(self.seed),
-            "budget": "" if self.budget is None else str(self.budget),
+            "seed": str(self.plan.seed),
+            "budget": "" if self.plan.steps is None else str(self.plan.steps),
             "seconds": str(trained.seconds),
             "version": self._version(card, benchmark),
         }
@@ -119,7 +148,7 @@ class Todo:
 
     def _is_done(self, card: registry.ModelCard, benchmark: str) -> bool:
         noted = self.done.get((benchmark, card.name))
-        if noted is None or noted["seed"] != str(self.seed) or noted["budget"] != str(self.budget or ""):
+        if noted is None or noted["seed"] != str(self.plan.seed) or noted["budget"] != str(self.plan.steps or ""):
             return False
         try:
             return noted["version"] == self._version(card, benchmark)
@@ -128,7 +157,7 @@ class Todo:
 
     def _version(self, card: registry.ModelCard, benchmark: str) -> str:
         found = benchmarks.find(benchmark)
-        dataset = benchmarks.load_dataset(found, self.data_root)
+        dataset = benchmarks.load_dataset(found, self.plan.data_root)
         return generators.version(generators.build(card, found.setting(card.name, dataset, "cpu")))
 
     def _read(self) -> dict[tuple[str, str], dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -17,6 +19,7 @@ from PIL import Image
 from genbench.benchmarks import find, metric_named
 from genbench.cli import main
 from genbench.results import read
+from genbench.truncation import grouped
 
 CHECKPOINTS = Path(__file__).parents[2] / "zoo" / "checkpoints"
 
@@ -117,14 +120,41 @@ def test_train_writes_a_checkpoint_that_run_uses(tmp_path, monkeypatch):
 def test_tradeoff_writes_a_curve_and_a_picture(tmp_path):
     result = call("tradeoff", "dcgan", "--psi", "0.3,1.0", "-n", 200, "--out", tmp_path)
     lines = (tmp_path / "tradeoff-dcgan.csv").read_text().splitlines()
-    assert lines[0].startswith("psi,fid,fid_stderr,is,is_stderr,precision,")
-    assert [line.split(",")[0] for line in lines[1:]] == ["0.3", "1.0", "inf"]
+    assert lines[0].startswith("model,psi,fid,fid_stderr,is,is_stderr,precision,")
+    assert [line.split(",")[:2] for line in lines[1:]] == [["dcgan", psi] for psi in ("0.3", "1.0", "inf")]
     with Image.open(tmp_path / "tradeoff-dcgan.png") as image:
         assert image.size[0] > 1000
     assert "precision" in result.stdout
-    refused = call("tradeoff", "real-nvp", "noise", "--out", tmp_path / "none", code=1)
-    assert "noise defines no truncation" in refused.stderr
+    refused = call("tradeoff", "real", "noise", "--out", tmp_path / "none", code=1)
+    assert "none of real, noise defines a truncation" in refused.stderr
     assert not (tmp_path / "none").exists(), "refused before any work"
+    assert "name models to truncate, or give --all" in call("tradeoff", code=2).stderr
+
+
+def test_a_model_without_truncation_is_a_point_of_the_picture(tmp_path):
+    options = ("--psi", "0.5", "-n", 100, "--metric", "fid", "--metric", "precision", "--out", tmp_path)
+    call("tradeoff", "dcgan", "real", *options)
+    table = pd.read_csv(tmp_path / "tradeoff-dcgan-real.csv")
+    assert table["model"].tolist() == ["dcgan", "dcgan", "real"]
+    assert table["psi"].isna().tolist() == [False, False, True]
+    assert {"fid", "precision", "recall"} <= set(table)
+    assert "kid" not in table
+    with Image.open(tmp_path / "tradeoff-dcgan-real.png") as image:
+        assert image.size[0] > 1000
+
+
+def test_many_curves_are_drawn_by_family():
+    curve, single = pd.DataFrame({"psi": [0.5, 1.0]}), pd.DataFrame({"psi": [math.nan]})
+    curves = {"a": curve, "b": curve, "c": single}
+    assert grouped(curves, {}) == {"": curves}
+    many = {**curves, **{f"gan {i}": curve for i in range(4)}}
+    families = {name: "gan" if "gan" in name else "flow" for name in many}
+    groups = grouped(many, families)
+    assert {group: list(found) for group, found in groups.items()} == {
+        "gan": ["gan 0", "gan 1", "gan 2", "gan 3"],
+        "flow": ["a", "b"],
+        "no truncation": ["c"],
+    }
 
 
 def test_check_passes_the_zoo_and_lists_faults():

@@ -52,7 +52,8 @@ MAY_IMPORT = {
     "pictures": {*PURE, "atomic"},
     "evidence": {*PURE, "benchmarks", "generators"},
     "checks": {*PURE, "generators", "likelihood"},
-    "trainer": {*PURE, "atomic", "benchmarks", "generators", "registry"},
+    "snapshots": {"errors", "atomic"},
+    "trainer": {*PURE, "atomic", "benchmarks", "cache", "generators", "pictures", "registry", "snapshots"},
     "boards": {*PURE, "atomic", "registry", "results"},
     "truncation": {*PURE, "benchmarks", "generators", "evidence"},
     "runner": {

@@ -8,14 +8,21 @@ from torch import nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec, capabilities
 from genbench.errors import ModelError
-from zoo.gan.dcgan import DCGAN, Config, Game, PickMode, discriminator_network
+from zoo.gan.adversarial import Game
+from zoo.gan.dcgan import DCGAN, Config, PickMode
 
 SMALL = SampleSpec((1, 8, 8), 17)
 
 
+def game_of(model):
+    return Game(model, model.discriminator_network())
+
+
 def small_model(seed=0):
     torch.manual_seed(seed)
-    return DCGAN(SMALL, Config(latent=4, modes=2, width=4)).eval()
+    model = DCGAN(SMALL, Config(latent=4, modes=2, width=4))
+    model.measure_batch_norm()  # before it, the small initial weights make every image grey
+    return model.eval()
 
 
 @pytest.mark.parametrize("psi", [0.05, 0.5, 2.0])
@@ -58,37 +65,36 @@ def test_a_threshold_must_be_positive(psi):
 
 
 def test_a_step_of_one_player_leaves_the_other_as_it_is():
-    model = small_model()
-    game = Game(model.generator, discriminator_network(SMALL.shape, 4, 0.0), Config(latent=4, modes=2, width=4))
-    real, z = torch.rand(16, 1, 8, 8), torch.randn(16, 4)
+    game = game_of(small_model())
+    real = torch.rand(16, 1, 8, 8)
 
     def parameters():
         return [
             nn.utils.parameters_to_vector(player.parameters()).detach().clone()
-            for player in (game.generator, game.discriminator)
+            for player in (game.model.generator, game.discriminator)
         ]
 
     generator, discriminator = parameters()
-    game.discriminator_step(real, z)
+    game.discriminator_step(real)
     assert torch.equal(parameters()[0], generator)
     assert not torch.equal(parameters()[1], discriminator)
     generator, discriminator = parameters()
-    game.generator_step(z)
+    game.generator_step(len(real))
     assert not torch.equal(parameters()[0], generator)
     assert torch.equal(parameters()[1], discriminator)
 
 
 def test_gradients_of_a_generator_step_do_not_leak_into_the_discriminators_next():
     torch.manual_seed(0)
-    config = Config(latent=4, modes=2, width=4, noise=0.0, dropout=0.0)
-    real, z = torch.rand(16, 1, 8, 8), torch.randn(16, 4)
-    first = Game(small_model().generator, discriminator_network(SMALL.shape, 4, 0.0), config)
+    real = torch.rand(16, 1, 8, 8)
+    first = game_of(DCGAN(SMALL, Config(latent=4, modes=2, width=4, noise=0.0, dropout=0.0)))
     second = copy.deepcopy(first)
     # Gradients left behind by anything else must not change what a step does.
     for parameter in second.discriminator.parameters():
         parameter.grad = torch.full_like(parameter, 100.0)
-    first.discriminator_step(real, z)
-    second.discriminator_step(real, z)
+    for game in (first, second):
+        torch.manual_seed(1)
+        game.discriminator_step(real)
     for a, b in zip(first.discriminator.parameters(), second.discriminator.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -96,17 +102,21 @@ def test_gradients_of_a_generator_step_do_not_leak_into_the_discriminators_next(
 def test_players_pull_in_opposite_directions():
     torch.manual_seed(0)
     config = Config(latent=4, modes=2, width=8, noise=0.0, dropout=0.0, rate=1e-2, discriminator_rate=1e-2)
-    game = Game(DCGAN(SMALL, config).generator, discriminator_network(SMALL.shape, 8, 0.0), config)
-    real, z = torch.ones(64, 1, 8, 8), torch.randn(64, 4)
+    game = game_of(DCGAN(SMALL, config))
+    real = torch.ones(64, 1, 8, 8)
+
+    def fooled():
+        return game.discriminator(game.model.imagine(64, None)).mean()
+
     for _ in range(20):
-        game.discriminator_step(real, z)
+        game.discriminator_step(real)
     with torch.no_grad():
-        assert game.judge(real).mean() > 0 > game.judge(game.generator(z)).mean()
-        fooled_before = game.judge(game.generator(z)).mean()
+        assert game.discriminator(real).mean() > 0 > fooled()
+        before = fooled()
     for _ in range(20):
-        game.generator_step(z)
+        game.generator_step(64)
     with torch.no_grad():
-        assert game.judge(game.generator(z)).mean() > fooled_before + 1
+        assert fooled() > before + 1
 
 
 def test_batch_norm_is_measured_with_the_averaged_weights():

@@ -20,7 +20,7 @@ from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.likelihood import every_state
 from zoo.energy.annealed import AnnealedModel
 from zoo.energy.restricted_boltzmann import base_rates, coin, softplus
-from zoo.training import minimise
+from zoo.training import Memory, minimise
 
 ENUMERABLE = 16  # units whose 2 ** 16 states are summed at every step of training
 UNITS_AT_ONCE = 32
@@ -86,19 +86,18 @@ class BoltzmannMachine(AnnealedModel):
         with torch.no_grad():
             self.base.copy_(base_rates(dataset.train))
             self.bias.copy_(self.base)
-        chains = self.start(c.batch)
+        memory = Memory(chains=self.start(c.batch))
 
         def exact(x: Tensor) -> Tensor:
             return self.energy(x.flatten(1).double()).mean() + self.summed_log_z()
 
         def stochastic(x: Tensor) -> Tensor:
-            nonlocal chains
             for _ in range(c.sweeps):
-                chains = self.step(chains, beta=1.0)
-            return self.energy(x.flatten(1).float()).mean() - self.energy(chains).mean()
+                memory.chains = self.step(memory.chains, beta=1.0)
+            return self.energy(x.flatten(1).float()).mean() - self.energy(memory.chains).mean()
 
         loss, figure = (exact, "nll") if self.enumerable else (stochastic, "divergence")
-        figures = minimise(loss, self, dataset.train, budget, c, average=0.999)
+        figures = minimise(loss, self, dataset.train, budget, c, average=0.999, memory=memory)
         self.forget()
         return {figure: figures["loss"]}
 

@@ -23,7 +23,7 @@ from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.likelihood import every_state, importance_weighted_bound
 from zoo.energy.annealed import AnnealedModel
 from zoo.energy.restricted_boltzmann import ENUMERABLE, STATES_AT_ONCE, base_rates, coin, softplus
-from zoo.training import in_batches, minimise
+from zoo.training import Memory, in_batches, minimise
 
 ITEMS_AT_ONCE = 100
 
@@ -97,16 +97,15 @@ class DeepBoltzmann(AnnealedModel):
         with torch.no_grad():
             self.base.copy_(base_rates(dataset.train))
             self.visible_bias.copy_(self.base)
-        h1 = self.start(c.batch).h1
+        memory = Memory(h1=self.start(c.batch).h1)
 
         def loss(x: Tensor) -> Tensor:
-            nonlocal h1
             v = x.flatten(1).float()
-            h1 = self.gibbs(h1, c.k)
+            memory.h1 = self.gibbs(memory.h1, c.k)
             bound = self.variational_bound(v, *self.mean_field(v))
-            return self.log_unnormalised(self.chains_at(h1), beta=1.0).mean() - bound.mean()
+            return self.log_unnormalised(self.chains_at(memory.h1), beta=1.0).mean() - bound.mean()
 
-        figures = minimise(loss, self, dataset.train, budget, c, average=0.999)
+        figures = minimise(loss, self, dataset.train, budget, c, average=0.999, memory=memory)
         self.forget()
         return {"divergence": figures["loss"]}
 

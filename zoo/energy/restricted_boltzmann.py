@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.likelihood import every_state
 from zoo.energy.annealed import AnnealedModel
-from zoo.training import minimise
+from zoo.training import Memory, minimise
 
 ENUMERABLE = 20  # hidden units whose 2 ** 20 states are summed in about a second
 STATES_AT_ONCE = 2**14
@@ -95,15 +95,14 @@ class RestrictedBoltzmann(AnnealedModel):
     def learn(self, data: Tensor, budget: Budget, observe: Callable[[Tensor], Tensor]) -> dict[str, float]:
         """Contrastive divergence on the visible states (n, size) that `observe` makes of minibatches of the data."""
         c = self.config
-        chains = self.base_draws(c.batch)
+        memory = Memory(chains=self.base_draws(c.batch))
 
         def loss(x: Tensor) -> Tensor:
-            nonlocal chains
             v = observe(x)
-            chains = self.gibbs(chains if c.persistent else v, c.k)
-            return self.divergence(v, chains)
+            memory.chains = self.gibbs(memory.chains if c.persistent else v, c.k)
+            return self.divergence(v, memory.chains)
 
-        figures = minimise(loss, self, data, budget, c, average=0.999)
+        figures = minimise(loss, self, data, budget, c, average=0.999, memory=memory)
         self.forget()
         return {"divergence": figures["loss"]}
 

@@ -15,19 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from genbench.contracts import Budget, Dataset, SampleSpec, Setting
-from genbench.likelihood import importance_weighted_bound
-from zoo.nn import Model, require_levels
-from zoo.training import in_batches, minimise, sizes
-from zoo.vae.observation import observation_model
-
-ITEMS_AT_ONCE = 100
+from genbench.contracts import Budget, Dataset, SampleSpec
+from zoo.training import Memory, in_batches, minimise, sizes
+from zoo.vae.latent import ITEMS_AT_ONCE, LatentModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +57,17 @@ class Config:
             raise ValueError(f"dropout must be within [0, 1), decay >= 0 and rate > 0, got {self}")
 
 
-class DiscreteVAE(Model):
+class DiscreteVAE(LatentModel):
     """p(x) = E[p(x|z)] over z of independent, uniform categorical variables; q(z|x) is categorical in each of them."""
 
     Config = Config
-    log_prob_kind: Literal["lower_bound"] = "lower_bound"
+    name = "discrete-vae"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
-        self.levels = require_levels("discrete-vae", spec)
-        self.observation = observation_model(self.levels)
-        self.importance_samples = 128
-        latent, features = self.config.variables * self.config.classes, self.config.features
-        self.encoder = self._network(spec.size, latent)
-        # One map from features to parameters for all dimensions of x, as in the VAE.
-        self.decoder = nn.Sequential(
-            *(self._network(latent, features * spec.size), nn.SiLU(), nn.Unflatten(1, (features, spec.size))),
-            nn.Conv1d(features, self.observation.numbers, kernel_size=1),
-        )
-
-    def _network(self, inputs: int, outputs: int) -> nn.Sequential:
-        hidden, dropout = self.config.hidden, self.config.dropout
-        return nn.Sequential(
-            *(nn.Linear(inputs, hidden), nn.SiLU(), nn.Dropout(dropout)),
-            *(nn.Linear(hidden, hidden), nn.SiLU(), nn.Dropout(dropout)),
-            nn.Linear(hidden, outputs),
-        )
+        latent = self.config.variables * self.config.classes
+        self.encoder = self.network(spec.size, latent)
+        self.decoder = self.decoder_network(latent)
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
@@ -95,9 +75,6 @@ class DiscreteVAE(Model):
         if spec.size <= 256:
             return Config()
         return Config(variables=32, classes=16, hidden=512, features=4, dropout=0.0, steps=20_000, rate=1e-3)
-
-    def prepare(self, setting: Setting) -> None:
-        self.importance_samples = setting.effort.importance_samples
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the relaxed ELBO while the temperature falls; `loss` is its negative in nats per dimension.
@@ -107,16 +84,15 @@ class DiscreteVAE(Model):
         the prior at the end, the mean over the train split in nats.
         """
         c = self.config
-        cooling, step = max(1, (budget.steps or c.steps) // 2), 0
+        cooling, memory = max(1, (budget.steps or c.steps) // 2), Memory(step=0)
 
         def loss(x: Tensor) -> Tensor:
-            nonlocal step
-            progress = min(1.0, step / cooling)
-            step += 1
+            progress = min(1.0, memory.step / cooling)
+            memory.step += 1
             temperature = c.hottest * (c.coldest / c.hottest) ** progress
             return -self.relaxed_elbo(x, temperature, weight=progress).mean() / self.spec.size
 
-        figures = minimise(loss, self, dataset.train, budget, c)
+        figures = minimise(loss, self, dataset.train, budget, c, memory=memory)
         with torch.no_grad():
             x = self.accept(dataset.train)
             divergence = in_batches(lambda part: self.divergence(self.encode(part)), x, ITEMS_AT_ONCE)
@@ -124,12 +100,11 @@ class DiscreteVAE(Model):
 
     def encode(self, x: Tensor) -> Tensor:
         """Log-probabilities of q(z|x): (n, variables, classes)."""
-        centred = x.flatten(1).float() * (2 / (self.levels - 1)) - 1
-        return self.encoder(centred).unflatten(1, (self.config.variables, self.config.classes)).log_softmax(-1)
+        return self.encoder(self.centred(x)).unflatten(1, (self.config.variables, self.config.classes)).log_softmax(-1)
 
     def parameters_given(self, z: Tensor) -> Tensor:
         """The parameters of p(x|z) for one-hot or relaxed z (n, variables, classes): (n, numbers, *shape)."""
-        return self.decoder(z.flatten(1)).reshape(len(z), self.observation.numbers, *self.spec.shape)
+        return self.decoded(z.flatten(1))
 
     def one_hot(self, z: Tensor) -> Tensor:
         """Classes int64 (n, variables) as (n, variables, classes)."""
@@ -154,15 +129,6 @@ class DiscreteVAE(Model):
         repeated = x.repeat(k, *[1] * len(self.spec.shape))
         given = self.observation.log_prob(self.parameters_given(self.one_hot(z)), repeated)
         return (given + log_prior - log_proposal).reshape(k, -1)
-
-    @torch.no_grad()
-    def log_prob(self, x: Tensor, /) -> Tensor:
-        """The importance-weighted bound on log p(x) in nats with `importance_samples` hard draws: float64 (n,)."""
-
-        def bound(part: Tensor) -> Tensor:
-            return importance_weighted_bound(lambda k: self.log_weights(part, k), self.importance_samples)
-
-        return in_batches(bound, self.accept(x), ITEMS_AT_ONCE)
 
     @torch.no_grad()
     def sample(self, n: int, /) -> Tensor:

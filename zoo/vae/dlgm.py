@@ -16,18 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from genbench.contracts import Budget, Dataset, SampleSpec, Setting
-from genbench.likelihood import importance_weighted_bound
-from zoo.nn import Model, require_levels
-from zoo.training import in_batches, minimise, sizes
-from zoo.vae.observation import observation_model
-
-ITEMS_AT_ONCE = 100
+from genbench.contracts import Budget, Dataset, SampleSpec
+from zoo.training import Memory, in_batches, minimise
+from zoo.vae.latent import ITEMS_AT_ONCE, GaussianLatentModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,40 +90,24 @@ class RankOneGaussian:
         return 0.5 * ((variances + self.mean**2 - 1).sum(-1) - self.log_det())
 
 
-class DLGM(Model):
+class DLGM(GaussianLatentModel):
     """p(x) = E[p(x|xi)] over the noise xi ~ N(0, I) of all layers, the top one first."""
 
     Config = Config
-    log_prob_kind: Literal["lower_bound"] = "lower_bound"
-    truncation: Literal["temperature"] = "temperature"
+    name = "dlgm"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
-        self.levels = require_levels("dlgm", spec)
-        self.observation = observation_model(self.levels)
-        self.importance_samples = 128
         c = self.config
         self.latent_shape = (c.layers * c.latent,)
-        self.recognition = self._network(spec.size, 3 * c.layers * c.latent)
+        self.recognition = self.network(spec.size, 3 * c.layers * c.latent)
         # G^L, ..., G^1 and T^(L-1), ..., T^1
         self.mixing = nn.Parameter(torch.eye(c.latent).repeat(c.layers, 1, 1))
         self.transitions = nn.ModuleList(
             nn.Sequential(nn.Linear(c.latent, c.between), nn.SiLU(), nn.Linear(c.between, c.latent))
             for _ in range(c.layers - 1)
         )
-        # One map from features to parameters serves all dimensions of x, as in the VAE.
-        self.decoder = nn.Sequential(
-            *(self._network(c.latent, c.features * spec.size), nn.SiLU(), nn.Unflatten(1, (c.features, spec.size))),
-            nn.Conv1d(c.features, self.observation.numbers, kernel_size=1),
-        )
-
-    def _network(self, inputs: int, outputs: int) -> nn.Sequential:
-        hidden, dropout = self.config.hidden, self.config.dropout
-        return nn.Sequential(
-            *(nn.Linear(inputs, hidden), nn.SiLU(), nn.Dropout(dropout)),
-            *(nn.Linear(hidden, hidden), nn.SiLU(), nn.Dropout(dropout)),
-            nn.Linear(hidden, outputs),
-        )
+        self.decoder = self.decoder_network(c.latent)
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
@@ -137,9 +116,6 @@ class DLGM(Model):
             return Config()
         return Config(latent=32, between=128, hidden=512, features=4, dropout=0.0, steps=20_000, rate=1e-3)
 
-    def prepare(self, setting: Setting) -> None:
-        self.importance_samples = setting.effort.importance_samples
-
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the ELBO; the loss is its negative in nats per dimension.
 
@@ -147,14 +123,13 @@ class DLGM(Model):
         lowest.
         """
         rising = self.config.warmup * (budget.steps or self.config.steps)
-        step = 0
+        memory = Memory(step=0)
 
         def loss(x: Tensor) -> Tensor:
-            nonlocal step
-            step += 1
-            return -self.elbo(x, min(1.0, step / (rising + 1))).mean() / self.spec.size
+            memory.step += 1
+            return -self.elbo(x, min(1.0, memory.step / (rising + 1))).mean() / self.spec.size
 
-        figures = minimise(loss, self, dataset.train, budget, self.config)
+        figures = minimise(loss, self, dataset.train, budget, self.config, memory=memory)
         with torch.no_grad():
             nats = in_batches(lambda x: self.encode(x).divergence(), dataset.train.to(self.device), ITEMS_AT_ONCE)
         names = [f"layer_{number}_nats" for number in range(self.config.layers, 0, -1)]
@@ -162,8 +137,7 @@ class DLGM(Model):
 
     def encode(self, x: Tensor) -> RankOneGaussian:
         """q(xi^l|x) of every layer, the top one first: tensors (n, layers, latent)."""
-        centred = x.flatten(1).float() * (2 / (self.levels - 1)) - 1
-        outputs = self.recognition(centred).reshape(len(x), 3, self.config.layers, self.config.latent)
+        outputs = self.recognition(self.centred(x)).reshape(len(x), 3, self.config.layers, self.config.latent)
         mean, log_d, u = outputs.unbind(1)
         # No posterior needs to be narrower; without a floor a far-out item could give exp an overflow.
         return RankOneGaussian(mean, log_d.clamp(-6, 14), u)
@@ -178,7 +152,7 @@ class DLGM(Model):
 
     def parameters_given(self, xi: Tensor) -> Tensor:
         """The parameters of p(x|xi), which are T^0(h^1), for noise (n, layers * latent): (n, numbers, *shape)."""
-        return self.decoder(self.states(xi)[-1]).reshape(len(xi), self.observation.numbers, *self.spec.shape)
+        return self.decoded(self.states(xi)[-1])
 
     def elbo(self, x: Tensor, weight: float = 1.0) -> Tensor:
         """E_q[log p(x|xi)] - weight * sum_l KL(q(xi^l|x) || N(0, I)) with one draw of xi and closed KLs: (n,), nats."""
@@ -197,36 +171,5 @@ class DLGM(Model):
         given = self.parameters_given(xi.flatten(2).flatten(0, 1))
         return self.observation.log_prob(given, repeated).reshape(k, -1) + log_ratio
 
-    @torch.no_grad()
-    def log_prob(self, x: Tensor, /) -> Tensor:
-        """The importance-weighted bound on log p(x) in nats with `importance_samples` draws: float64 (n,)."""
-
-        def bound(part: Tensor) -> Tensor:
-            return importance_weighted_bound(lambda k: self.log_weights(part, k), self.importance_samples)
-
-        return in_batches(bound, self.accept(x), ITEMS_AT_ONCE)
-
-    def sample(self, n: int, /) -> Tensor:
-        """n items of the model that `log_prob` bounds, with the noise of all layers and of the pixels."""
-        return self.sample_truncated(n, psi=1.0)
-
-    @torch.no_grad()
-    def sample_truncated(self, n: int, /, *, psi: float) -> Tensor:
-        """n items x ~ p(x|xi) with the noise of every layer scaled by the temperature psi; 1.0 is no truncation."""
-        parts = [psi * self.sample_latent(part) for part in sizes(n, ITEMS_AT_ONCE)]
-        return torch.cat([self.observation.sample(self.parameters_given(xi)) for xi in parts])
-
-    def sample_latent(self, n: int, /) -> Tensor:
-        """The noise of all layers for n items, the top one's first: (n, layers * latent)."""
-        return torch.randn(n, *self.latent_shape, device=self.device)
-
-    @torch.no_grad()
-    def decode(self, z: Tensor, /) -> Tensor:
-        """The median of p(x|xi) for the noise z of all layers: uint8 (n, *shape)."""
-        z = z.to(self.device)
-        return in_batches(lambda part: self.observation.median(self.parameters_given(part)), z, ITEMS_AT_ONCE)
-
-    @torch.no_grad()
-    def reconstruct(self, x: Tensor, /) -> Tensor:
-        """Each item decoded from the mean of its q(xi|x): uint8 (n, *shape)."""
-        return self.decode(in_batches(lambda part: self.encode(part).mean.flatten(1), self.accept(x), ITEMS_AT_ONCE))
+    def posterior_mean(self, x: Tensor) -> Tensor:
+        return self.encode(x).mean.flatten(1)

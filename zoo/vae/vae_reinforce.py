@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 
 from genbench.contracts import Budget, Dataset, SampleSpec
-from zoo.nn import require_levels
 from zoo.training import minimise
 from zoo.vae.vae import VAE
 from zoo.vae.vae import Config as VAEConfig
@@ -54,9 +53,9 @@ class ReinforceVAE(VAE):
     """The VAE's networks, samples and bound; only the gradient that trains the encoder differs."""
 
     Config = Config
+    name = "vae-reinforce"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
-        require_levels("vae-reinforce", spec)
         super().__init__(spec, config)
         self.register_buffer("running", torch.zeros(()))
 

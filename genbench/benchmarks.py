@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genbench import cache, extractors, registry
-from genbench.contracts import Dataset, Effort, FeatureExtractor, Features, Metric, Setting
+from genbench.contracts import Dataset, Effort, FeatureExtractor, Features, Metric, Reads, Setting
 from genbench.errors import DataError, InputError, RegistryError
 from genbench.results import SCHEMA, fingerprint
 
@@ -23,12 +23,19 @@ CONVENTIONS = 1  # raised whenever a metric's definition changes, so that old an
 # What every board of images shows beside its first metrics.
 MORE_METRICS = ("fid-infinity", "kid", "mind", "density-coverage", "vendi", "memorization", "parzen")
 IMAGE_METRICS = (
-    *("fid", "is", "precision-recall", "likelihood", "accuracy", "outliers", "reconstruction"),
+    *("fid", "is", "precision-recall", "classes", "likelihood", "accuracy", "outliers", "reconstruction"),
     *("per-class-fid", *MORE_METRICS),
 )
 SEQUENCE_METRICS = ("likelihood", "fid", "precision-recall", "outliers", "kid", "density-coverage", "memorization")
 # Where the features know no classes.
 PIXEL_METRICS = ("fid", "precision-recall", "likelihood", "outliers", "reconstruction", *MORE_METRICS)
+
+# Where samples are translations of the held-out sources.
+ALIKE_METRICS = ("cycle-error", "class-kept", "precision-recall", "classes", "kid", "density-coverage")
+TRANSLATION_METRICS = ("fid", "paired-error", *ALIKE_METRICS)
+# Where sources and targets look alike as sets, so that only the pairs tell a translation from a copy.
+PAIRED_METRICS = ("paired-error", "fid", *ALIKE_METRICS)
+OF_SAMPLES: tuple[Reads, ...] = ("samples", "translation")  # what is read of n items that a model makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,38 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             1000,
             "harmonic tones as 8-bit audio, drawn here",
             picture="wave",
+        ),
+        Benchmark(
+            "edges2digits",
+            "edges2digits",
+            "digits-cnn",
+            TRANSLATION_METRICS,
+            797,
+            "outlines filled to digits, bundled; in pairs",
+        ),
+        Benchmark(
+            "thin2bold",
+            "thin2bold",
+            "digits-cnn",
+            TRANSLATION_METRICS,
+            399,
+            "thin digits made bold, bundled; without pairs",
+        ),
+        Benchmark(
+            "pose",
+            "pose",
+            "digits-cnn",
+            PAIRED_METRICS,
+            797,
+            "digits turned into a pose that is shown, bundled; in pairs",
+        ),
+        Benchmark(
+            "slant",
+            "slant",
+            "digits-cnn",
+            PAIRED_METRICS,
+            797,
+            "digits leant by a number, bundled; the truth is known",
         ),
         Benchmark(
             "pendigits",
@@ -204,7 +243,9 @@ class Task:
             "data": self.dataset.sha256,
             "reference": len(self.dataset.heldout),
         }
-        if metric.reads == "samples":
+        if metric.reads in OF_SAMPLES:
+            if self.dataset.source is not None:
+                common["samples"] = "translations of the first n held-out sources"
             return common | {"features": self.extractor.fingerprint, "n": self.n, "chunk": CHUNK}
         if metric.reads == "outliers":
             common["outliers"] = hashlib.sha256(self.outliers.numpy().tobytes()).hexdigest()
@@ -214,8 +255,8 @@ class Task:
         return fingerprint(self.protocol(metric))
 
     def items(self, metric: Metric) -> int:
-        """How many items a metric's numbers are means over: samples drawn, or held-out items."""
-        return self.n if metric.reads == "samples" else len(self.dataset.heldout)
+        """How many items a metric's numbers are means over: samples, drawn or translated, or held-out items."""
+        return self.n if metric.reads in OF_SAMPLES else len(self.dataset.heldout)
 
     def warnings(self) -> list[str]:
         """What a user should know before reading the numbers."""
@@ -280,7 +321,8 @@ def load(
 ) -> Task:
     """A benchmark ready to run; `metrics`, `n` and `features` replace its own.
 
-    Raises RegistryError for unknown names, DataError where the data cannot be had, InputError where n is too small.
+    Raises RegistryError for unknown names, DataError where the data cannot be had, InputError where n is too small, or
+    larger than the number of sources to translate.
     """
     benchmark = find(name)
     if features is not None:
@@ -292,6 +334,8 @@ def load(
         if count < needed:
             raise InputError(f"{metric.name} needs at least {needed} samples, n is {count}; raise -n")
     dataset = load_dataset(benchmark, data_root)
+    if dataset.source is not None and count > len(dataset.source.heldout):
+        raise InputError(f"{name} has {len(dataset.source.heldout)} held-out sources to translate, n is {count}")
     for metric in chosen:
         if metric.reads == "samples" and len(dataset.heldout) < metric.min_samples:
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from genbench.metrics.class_coverage import class_coverage
 from genbench.metrics.density_coverage import density_coverage
 from genbench.metrics.fid_infinity import fid_infinity
 from genbench.metrics.frechet_distance import frechet_distance, frechet_influence
@@ -21,6 +22,7 @@ __all__ = [
     "Moments",
     "MomentsBuilder",
     "auroc",
+    "class_coverage",
     "density_coverage",
     "fid_infinity",
     "frechet_distance",

@@ -64,7 +64,7 @@ def test_a_provider_found_twice_is_no_clash(providers):
 def test_a_typo_gets_the_closest_names():
     with pytest.raises(RegistryError, match="did you mean pixel-cnn"):
         registry.find("models", "pixelcn")
-    with pytest.raises(RegistryError, match="known: accuracy, density-coverage, fid"):
+    with pytest.raises(RegistryError, match="known: accuracy, class-kept, classes, cycle-error"):
         registry.find("metrics", "zzzzz")
 
 

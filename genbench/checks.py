@@ -12,6 +12,7 @@ from genbench import generators, seeding
 from genbench.contracts import (
     Generator,
     HasClassJoint,
+    HasCycle,
     HasLatent,
     HasLogProb,
     HasReconstruction,
@@ -45,13 +46,16 @@ def check(generator: Generator, spec: SampleSpec | None = None) -> tuple[str, ..
         if isinstance(generator, HasTruncation):
             found.truncation(generator)
         if isinstance(generator, HasReconstruction):
-            found.maps_items("reconstruct", generator.reconstruct)
+            found.maps_items("reconstruct", generator.reconstruct, found.spec, found.spec)
         if isinstance(generator, HasLatent):
             found.latent(generator)
         if isinstance(generator, HasClassJoint):
             found.class_joint(generator)
         if isinstance(generator, HasTranslation):
-            found.maps_items("translate", generator.translate)
+            found.maps_items("translate", generator.translate, generators.source_spec(generator), found.spec)
+        if isinstance(generator, HasCycle):
+            source = generators.source_spec(generator)
+            found.maps_items("cycle", generator.cycle, source, source)
         faults = found.faults
     if faults:
         raise ConformanceError(faults)
@@ -64,14 +68,14 @@ class _Faults:
     def __init__(self, generator: Generator) -> None:
         self.generator, self.faults = generator, list[str]()
         self.spec = SampleSpec(tuple(generator.spec.shape), generator.spec.levels)
-        self.items = self._any_items()
+        self.items = self._any_items(self.spec)
 
-    def _any_items(self) -> Tensor:
-        """Some items of the spec, whatever the generator makes."""
+    def _any_items(self, spec: SampleSpec) -> Tensor:
+        """Some items of a spec, whatever the generator makes."""
         with seeding.scoped("check"):
-            if self.spec.levels is None:
-                return torch.randn(ITEMS, *self.spec.shape)
-            return torch.randint(self.spec.levels, (ITEMS, *self.spec.shape)).to(torch.uint8)
+            if spec.levels is None:
+                return torch.randn(ITEMS, *spec.shape)
+            return torch.randint(spec.levels, (ITEMS, *spec.shape)).to(torch.uint8)
 
     def expect(self, condition: bool, fault: str) -> None:
         if not condition:
@@ -142,8 +146,10 @@ class _Faults:
         for psi in (0.5, none):
             self.draw("sample_truncated", model.sample_truncated, ITEMS, psi=psi)
 
-    def maps_items(self, what: str, method: Callable[[Tensor], object]) -> None:
-        self.attempt(what, lambda: generators.as_samples(method(self.items), self.spec, ITEMS, what))
+    def maps_items(self, what: str, method: Callable[[Tensor], object], before: SampleSpec, after: SampleSpec) -> None:
+        """Items of one spec must become items of the other."""
+        items = self._any_items(before)
+        self.attempt(what, lambda: generators.as_samples(method(items), after, ITEMS, what))
 
     def latent(self, model: HasLatent) -> None:
         def decoded() -> Tensor:

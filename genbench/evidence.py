@@ -10,7 +10,16 @@ from torch import Tensor
 
 from genbench import generators, seeding
 from genbench.benchmarks import Task
-from genbench.contracts import Dataset, Features, Generator, HasClassJoint, HasLogProb, HasReconstruction
+from genbench.contracts import (
+    Dataset,
+    Features,
+    Generator,
+    HasClassJoint,
+    HasCycle,
+    HasLogProb,
+    HasReconstruction,
+    HasTranslation,
+)
 from genbench.errors import ModelError, Unsupported
 
 T = TypeVar("T")
@@ -37,8 +46,16 @@ class Collected:
 
     @property
     def samples(self) -> Tensor:
-        """(n, *shape) as the protocol draws them; truncated where psi is given."""
-        return self._once("samples", self._draw)
+        """(n, *shape) as the protocol draws them; truncated where psi is given.
+
+        Where the data has sources and the model translates, they are the translations of the first n held-out ones.
+        """
+        return self.translated if self.translates and self.psi is None else self._once("samples", self._draw)
+
+    @property
+    def translates(self) -> bool:
+        """Whether the data has sources and the model translates."""
+        return self.dataset.source is not None and isinstance(self.generator, HasTranslation)
 
     @property
     def real(self) -> Features:
@@ -93,6 +110,30 @@ class Collected:
         spec = self.dataset.spec
         return self._once(f"reconstructed {what}", lambda: generators.reconstructions(model, x, spec, self.seed))
 
+    @property
+    def translated(self) -> Tensor:
+        """(n, *shape), the first n held-out sources, translated."""
+        if not isinstance(self.generator, HasTranslation):
+            raise Unsupported("the model defines no translate")
+        model, data, n = self.generator, self.dataset, self.task.n
+        return self._once(
+            "translated", lambda: generators.translations(model, data, n, self.seed, self._stage("translating"))
+        )
+
+    @property
+    def cycled(self) -> Tensor:
+        """(n, *source.shape), the first n held-out sources, translated there and back."""
+        if not isinstance(self.generator, HasCycle):
+            raise Unsupported("the model defines no cycle")
+        model, n = self.generator, self.task.n
+        return self._once("cycled", lambda: generators.cycles(model, self.dataset, n, self.seed))
+
+    def _stage(self, stage: str) -> Callable[[int], None]:
+        """Whom to tell how many of the n samples a stage has made; that it begins is told at once."""
+        tell, n = self.tell, self.task.n
+        tell(stage, 0, n)
+        return lambda done: tell(stage, done, n)
+
     def _log_probs(self, stage: str, x: Tensor) -> Tensor:
         if not isinstance(self.generator, HasLogProb):
             raise Unsupported("the model defines no log_prob")
@@ -104,11 +145,7 @@ class Collected:
         method, options, what = self.generator.sample, {}, "sample"
         if self.psi is not None:
             method, options, what = self.generator.sample_truncated, {"psi": self.psi}, "sample_truncated"  # type: ignore[attr-defined]
-        self.tell("sampling", 0, self.task.n)
-
-        def tell(done: int) -> None:
-            self.tell("sampling", done, self.task.n)
-
+        tell = self._stage("sampling")
         return generators.draw(method, self.dataset.spec, self.task.n, self.seed, what, tell, **options)
 
     def _joint(self) -> Tensor:

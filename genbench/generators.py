@@ -12,8 +12,17 @@ import torch
 from torch import Tensor
 
 from genbench import registry, seeding
-from genbench.contracts import Generator, HasLogProb, HasReconstruction, SampleSpec, Setting
-from genbench.errors import GenbenchError, InputError, ModelError, RegistryError
+from genbench.contracts import (
+    Dataset,
+    Generator,
+    HasCycle,
+    HasLogProb,
+    HasReconstruction,
+    HasTranslation,
+    SampleSpec,
+    Setting,
+)
+from genbench.errors import GenbenchError, InputError, ModelError, RegistryError, Unsupported
 
 CHUNK = 1000  # samples drawn under one scoped seed; part of every protocol that reads samples
 PROBE = 16  # samples whose bytes identify a generator that declares no version
@@ -141,6 +150,58 @@ def draw(
             parts.append(as_samples(shielded(what, method, size, **options), spec, size, what))
         if tell is not None:
             tell(start + size)
+    return torch.cat(parts)
+
+
+def source_spec(generator: object) -> SampleSpec:
+    """What a generator translates: its `source_spec`, or items of its own spec where it declares none."""
+    own = getattr(generator, "source_spec", None) or getattr(generator, "spec")  # noqa: B009 - any object is taken
+    return SampleSpec(tuple(own.shape), own.levels)
+
+
+def translations(
+    generator: HasTranslation, dataset: Dataset, n: int, seed: int, tell: Callable[[int], None] | None = None
+) -> Tensor:
+    """The first n held-out sources of a dataset, translated to items of its spec, chunk by chunk as `draw` does.
+
+    Raises ModelError for anything else, and for a generator that translates other items.
+    """
+    return _mapped(generator.translate, _sources(generator, dataset, n), dataset.spec, seed, "translate", tell)
+
+
+def cycles(generator: HasCycle, dataset: Dataset, n: int, seed: int) -> Tensor:
+    """The first n held-out sources of a dataset, translated there and back, likewise."""
+    x = _sources(generator, dataset, n)
+    return _mapped(generator.cycle, x, source_spec(generator), seed, "cycle")
+
+
+def _sources(generator: object, dataset: Dataset, n: int) -> Tensor:
+    """The sources to translate, if the generator translates such items. Raises Unsupported or ModelError."""
+    if dataset.source is None:
+        raise Unsupported(f"{dataset.name} has no sources to translate")
+    own, spec = source_spec(generator), dataset.source.spec
+    if own != spec:
+        raise ModelError(
+            f"it translates items of shape {own.shape} with {own.levels} levels, "
+            f"the sources have {spec.shape} with {spec.levels}"
+        )
+    return dataset.source.heldout[:n]
+
+
+def _mapped(
+    method: Callable[[Tensor], object],
+    x: Tensor,
+    spec: SampleSpec,
+    seed: int,
+    what: str,
+    tell: Callable[[int], None] | None = None,
+) -> Tensor:
+    parts: list[Tensor] = []
+    for index, part in enumerate(x.split(CHUNK)):
+        with seeding.scoped(seed, what, index), torch.no_grad():
+            parts.append(as_samples(shielded(what, method, part), spec, len(part), what))
+        if tell is not None:
+            tell(sum(map(len, parts)))
     return torch.cat(parts)
 
 

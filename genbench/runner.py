@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from genbench import generators, pictures, results, sample_files
-from genbench.benchmarks import Task
+from genbench.benchmarks import OF_SAMPLES, Task
 from genbench.contracts import Generator, Metric
 from genbench.errors import GenbenchError, ModelError, Unsupported
 from genbench.evidence import Collected
@@ -117,7 +117,7 @@ def _evaluate(
     evidence = Collected(generator, task, options.seed, lambda *stage: progress.stage(card.name, *stage))
     rows = _rows(card.name, task, options.seed, version)
     fresh = [row for metric in missing for row in _measure(metric, evidence, rows)]
-    if picture is not None and (not picture.exists() or any(m.reads == "samples" for m in missing)):
+    if picture is not None and (not picture.exists() or any(m.reads in OF_SAMPLES for m in missing)):
         _draw_picture(evidence, picture)
     if options.save_samples is not None:
         with suppress(ModelError, Unsupported):  # the rows say why a model cannot sample
@@ -146,13 +146,21 @@ def _measure(metric: Metric, evidence: Collected, rows: Rows) -> list[Result]:
 
 
 def _draw_picture(evidence: Collected, path: Path) -> None:
-    """The first samples as a PNG; a model that cannot sample has rows that say so and no picture."""
+    """The first samples as a PNG, translations beside their sources; a model that cannot sample has no picture.
+
+    Its rows say why.
+    """
     try:
         samples = evidence.samples
     except GenbenchError:
         return
-    drawn_as = evidence.task.benchmark.picture
-    pictures.save_grid(samples[: pictures.GRID_ITEMS], evidence.dataset.spec, path, drawn_as)
+    data, drawn_as = evidence.dataset, evidence.task.benchmark.picture
+    if data.source is not None and evidence.translates:
+        parts = [(data.source.heldout, data.source.spec), (samples, data.spec)]
+        parts += [(data.heldout, data.spec)] if data.source.paired else []
+        pictures.save_beside(parts, path)
+    else:
+        pictures.save_grid(samples[: pictures.GRID_ITEMS], data.spec, path, drawn_as)
 
 
 def evaluate_generator(generator: Generator, task: Task, seed: int, name: str) -> tuple[list[Result], Collected]:

@@ -18,4 +18,12 @@ CARDS = (
         benchmarks=("*",),
         capabilities=("log_prob",),
     ),
+    ModelCard(
+        "copy",
+        "zoo.anchors.copy:Copy",
+        "the source itself, untranslated",
+        family="anchor",
+        benchmarks=("edges2digits", "thin2bold", "pose", "slant"),
+        capabilities=("translation",),
+    ),
 )

@@ -2,6 +2,7 @@ import dataclasses
 import math
 
 import pytest
+import raster_checks
 import torch
 
 from genbench.contracts import Budget, Dataset, SampleSpec
@@ -95,27 +96,7 @@ def test_units_are_gated_within_the_group_of_their_channel():
 @pytest.mark.parametrize(("shape", "levels", "kernel"), [((1, 8, 8), 17, 3), ((3, 4, 5), 4, 5), ((1, 3, 7), 2, 3)])
 def test_sampling_with_reused_activations_equals_full_passes(shape, levels, kernel, monkeypatch):
     net = model(shape, levels, dataclasses.replace(SMALL, kernel=kernel))
-    seen, draw = [], torch.multinomial
-
-    def record(probabilities, count):
-        seen.append(probabilities)
-        return draw(probabilities, count)
-
-    monkeypatch.setattr(torch, "multinomial", record)
-    with scoped(2, "test"):
-        cached = net.sample(5)
-    conditionals = seen.copy()
-    seen.clear()
-    with scoped(2, "test"), torch.no_grad():
-        naive = torch.zeros(5, *shape, dtype=torch.uint8)
-        for i in range(shape[1]):
-            for j in range(shape[2]):
-                for c in range(shape[0]):
-                    probabilities = net.logits(naive)[:, c, :, i, j].softmax(1)
-                    naive[:, c, i, j] = record(probabilities, 1)[:, 0]
-    torch.testing.assert_close(torch.stack(conditionals), torch.stack(seen), atol=1e-5, rtol=0)
-    assert torch.equal(cached, naive)
-    assert len(cached.unique(dim=0)) == 5
+    raster_checks.samples_equal_those_of_full_passes(net, net.logits, monkeypatch)
 
 
 def test_one_image_costs_about_one_pass():
@@ -131,37 +112,12 @@ def test_one_image_costs_about_one_pass():
 
 @pytest.mark.parametrize(("shape", "levels", "psi"), [((1, 2, 2), 3, 1.0), ((3, 1, 1), 3, 1.0), ((1, 2, 2), 3, 0.5)])
 def test_samples_have_the_frequencies_of_the_likelihood(shape, levels, psi):
-    net, n = model(shape, levels), 8000
-    states = every_state(math.prod(shape), levels).reshape(-1, *shape)
-    with scoped(4, "test"):
-        drawn = net.sample_truncated(n, psi=psi)
-    with torch.no_grad():
-        tempered = (net.logits(states) / psi).log_softmax(2)
-    expected = tempered.gather(2, states.long().unsqueeze(2)).double().sum((1, 2, 3, 4)).exp()
-    if psi == 1:
-        torch.testing.assert_close(expected, net.log_prob(states).exp())
-    places = levels ** torch.arange(states[0].numel() - 1, -1, -1)
-    counts = torch.bincount((drawn.flatten(1).long() * places).sum(1), minlength=len(states))
-    common = expected * n >= 5
-    chi_squared = ((counts - n * expected)[common].square() / (n * expected)[common]).sum()
-    freedom = int(common.sum())
-    assert freedom > 5
-    assert chi_squared < freedom + 4 * math.sqrt(2 * freedom)
-    assert counts[~common].sum() < 2 * n * expected[~common].sum() + 20
+    net = model(shape, levels)
+    raster_checks.samples_have_the_frequencies_of_the_likelihood(net, net.logits, 8000, psi)
 
 
 def test_truncation_sharpens_and_is_none_at_one():
-    net = model((1, 4, 4), 3)
-    draws = []
-    for psi in (1.0, 0.3):
-        with scoped(5, "test"):
-            draws.append(net.sample_truncated(300, psi=psi))
-    with scoped(5, "test"):
-        assert torch.equal(net.sample(300), draws[0])
-    assert net.log_prob(draws[1]).mean() > net.log_prob(draws[0]).mean() + 1
-    for psi in (0.0, -1.0, float("nan")):
-        with pytest.raises(InputError, match="psi"):
-            net.sample_truncated(2, psi=psi)
+    raster_checks.truncation_sharpens_and_is_none_at_one(model((1, 4, 4), 3))
 
 
 def test_large_inputs_are_split_into_parts():

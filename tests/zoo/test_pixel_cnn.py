@@ -2,10 +2,11 @@ import dataclasses
 import math
 
 import pytest
+import raster_checks
 import torch
 
 from genbench.contracts import Budget, Dataset, SampleSpec
-from genbench.errors import InputError, ModelError
+from genbench.errors import ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
 from zoo.autoregressive.pixel_cnn import Config, OnePixel, PixelCNN, WholeImage
@@ -85,64 +86,19 @@ def test_plain_masks_leave_the_known_blind_spot():
 @pytest.mark.parametrize(("shape", "levels"), [((1, 8, 8), 17), ((3, 4, 5), 4), ((1, 3, 7), 2)])
 def test_sampling_with_reused_activations_equals_full_passes(shape, levels, monkeypatch):
     net = model(shape, levels)
-    seen, draw = [], torch.multinomial
-
-    def record(probabilities, count):
-        seen.append(probabilities)
-        return draw(probabilities, count)
-
-    monkeypatch.setattr(torch, "multinomial", record)
-    with scoped(2, "test"):
-        cached = net.sample(5)
-    conditionals = seen.copy()
-    seen.clear()
-    with scoped(2, "test"), torch.no_grad():
-        naive = torch.zeros(5, *shape, dtype=torch.uint8)
-        for i in range(shape[1]):
-            for j in range(shape[2]):
-                for c in range(shape[0]):
-                    probabilities = net.logits(naive, WholeImage())[:, c, :, i, j].softmax(1)
-                    naive[:, c, i, j] = record(probabilities, 1)[:, 0]
-    torch.testing.assert_close(torch.stack(conditionals), torch.stack(seen), atol=1e-5, rtol=0)
-    assert torch.equal(cached, naive)
-    assert len(cached.unique(dim=0)) == 5
+    raster_checks.samples_equal_those_of_full_passes(net, lambda x: net.logits(x, WholeImage()), monkeypatch)
 
 
 @pytest.mark.parametrize(("shape", "levels", "psi"), [((1, 2, 2), 3, 1.0), ((3, 1, 1), 3, 1.0), ((1, 2, 2), 3, 0.5)])
 def test_samples_have_the_frequencies_of_the_likelihood(shape, levels, psi):
     net = model(shape, levels)
-    n = 20000
-    states = every_state(math.prod(shape), levels).reshape(-1, *shape)
-    with scoped(3, "test"):
-        drawn = net.sample_truncated(n, psi=psi)
-    with torch.no_grad():
-        tempered = (net.logits(states, WholeImage()) / psi).log_softmax(2)
-    expected = tempered.gather(2, states.long().unsqueeze(2)).double().sum((1, 2, 3, 4)).exp()
-    if psi == 1:
-        torch.testing.assert_close(expected, net.log_prob(states).exp())
-    places = levels ** torch.arange(states[0].numel() - 1, -1, -1)
-    counts = torch.bincount((drawn.flatten(1).long() * places).sum(1), minlength=len(states))
-    common = expected * n >= 5
-    chi_squared = ((counts - n * expected)[common].square() / (n * expected)[common]).sum()
-    freedom = int(common.sum())
-    assert freedom > 5
-    assert chi_squared < freedom + 4 * math.sqrt(2 * freedom)
-    assert counts[~common].sum() < 2 * n * expected[~common].sum() + 20
+    raster_checks.samples_have_the_frequencies_of_the_likelihood(
+        net, lambda x: net.logits(x, WholeImage()), 20_000, psi
+    )
 
 
 def test_truncation_sharpens_and_is_none_at_one():
-    net = model((1, 4, 4), 3)
-    with scoped(4, "test"):
-        plain = net.sample(300)
-    with scoped(4, "test"):
-        untruncated = net.sample_truncated(300, psi=1.0)
-    with scoped(4, "test"):
-        sharp = net.sample_truncated(300, psi=0.3)
-    assert torch.equal(plain, untruncated)
-    assert net.log_prob(sharp).mean() > net.log_prob(plain).mean() + 1
-    for psi in (0.0, -1.0, float("nan")):
-        with pytest.raises(InputError, match="psi"):
-            net.sample_truncated(2, psi=psi)
+    raster_checks.truncation_sharpens_and_is_none_at_one(model((1, 4, 4), 3))
 
 
 def test_large_inputs_are_split_into_parts():

@@ -1,10 +1,11 @@
 import math
 
 import pytest
+import raster_checks
 import torch
 
 from genbench.contracts import Budget, Dataset, SampleSpec
-from genbench.errors import InputError, ModelError
+from genbench.errors import ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
 from zoo.autoregressive.pixel_cnn import WholeImage
@@ -119,27 +120,7 @@ def test_layers_follow_the_equations_pixel_by_pixel():
 @pytest.mark.parametrize(("shape", "levels"), [((1, 6, 6), 17), ((3, 3, 4), 4), ((1, 3, 5), 2)])
 def test_sampling_with_kept_states_equals_full_passes(kind, shape, levels, monkeypatch):
     net = model(kind, shape, levels)
-    seen, draw = [], torch.multinomial
-
-    def record(probabilities, count):
-        seen.append(probabilities)
-        return draw(probabilities, count)
-
-    monkeypatch.setattr(torch, "multinomial", record)
-    with scoped(2, "test"):
-        kept = net.sample(5)
-    conditionals = seen.copy()
-    seen.clear()
-    with scoped(2, "test"), torch.no_grad():
-        naive = torch.zeros(5, *shape, dtype=torch.uint8)
-        for i in range(shape[1]):
-            for j in range(shape[2]):
-                for c in range(shape[0]):
-                    probabilities = logits_of(net, naive)[:, c, :, i, j].softmax(1)
-                    naive[:, c, i, j] = record(probabilities, 1)[:, 0]
-    torch.testing.assert_close(torch.stack(conditionals), torch.stack(seen), atol=1e-5, rtol=0)
-    assert torch.equal(kept, naive)
-    assert len(kept.unique(dim=0)) == 5
+    raster_checks.samples_equal_those_of_full_passes(net, lambda x: logits_of(net, x), monkeypatch)
 
 
 @KINDS
@@ -147,37 +128,12 @@ def test_sampling_with_kept_states_equals_full_passes(kind, shape, levels, monke
 def test_samples_have_the_frequencies_of_the_likelihood(kind, shape, levels, psi):
     net = model(kind, shape, levels)
     net.items_at_once = 10_000
-    n = 20_000
-    states = every_state(math.prod(shape), levels).reshape(-1, *shape)
-    with scoped(3, "test"):
-        drawn = net.sample_truncated(n, psi=psi)
-    with torch.no_grad():
-        tempered = (logits_of(net, states) / psi).log_softmax(2)
-    expected = tempered.gather(2, states.long().unsqueeze(2)).double().sum((1, 2, 3, 4)).exp()
-    if psi == 1:
-        torch.testing.assert_close(expected, net.log_prob(states).exp())
-    places = levels ** torch.arange(states[0].numel() - 1, -1, -1)
-    counts = torch.bincount((drawn.flatten(1).long() * places).sum(1), minlength=len(states))
-    common = expected * n >= 5
-    chi_squared = ((counts - n * expected)[common].square() / (n * expected)[common]).sum()
-    freedom = int(common.sum())
-    assert freedom > 5
-    assert chi_squared < freedom + 4 * math.sqrt(2 * freedom)
-    assert counts[~common].sum() < 2 * n * expected[~common].sum() + 20
+    raster_checks.samples_have_the_frequencies_of_the_likelihood(net, lambda x: logits_of(net, x), 20_000, psi)
 
 
 @KINDS
 def test_truncation_sharpens_and_is_none_at_one(kind):
-    net = model(kind, (1, 4, 4), 3)
-    drawn = []
-    for draw in (net.sample, lambda n: net.sample_truncated(n, psi=1.0), lambda n: net.sample_truncated(n, psi=0.3)):
-        with scoped(4, "test"):
-            drawn.append(draw(300))
-    assert torch.equal(drawn[0], drawn[1])
-    assert net.log_prob(drawn[2]).mean() > net.log_prob(drawn[0]).mean() + 1
-    for psi in (0.0, float("nan")):
-        with pytest.raises(InputError, match="psi"):
-            net.sample_truncated(2, psi=psi)
+    raster_checks.truncation_sharpens_and_is_none_at_one(model(kind, (1, 4, 4), 3))
 
 
 @KINDS

@@ -7,10 +7,10 @@ finds it through the entry point ``genbench.models``, as it finds anybody's.
 from __future__ import annotations
 
 from genbench.registry import ModelCard
-from zoo import anchors, autoregressive, energy, flow, gan, mixture, sequence, vae
+from zoo import anchors, autoregressive, energy, flow, gan, mixture, sequence, translation, vae
 
 
 def catalogue() -> list[ModelCard]:
     """The cards of all models, anchors first, then from the simplest family to the richest."""
-    families = (anchors, mixture, sequence, energy, vae, flow, autoregressive, gan)
+    families = (anchors, mixture, sequence, energy, vae, flow, autoregressive, gan, translation)
     return [card for family in families for card in family.CARDS]

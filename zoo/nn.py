@@ -56,9 +56,12 @@ class Model(nn.Module):
         """Write the checkpoint and its record; returns the path."""
         return checkpoints.save(self, setting, record)
 
-    def accept(self, x: Tensor) -> Tensor:
-        """Items x (n, *shape) on the model's device. Raises InputError for other shapes, dtypes or values."""
-        shape, levels = self.spec.shape, self.spec.levels
+    def accept(self, x: Tensor, spec: SampleSpec | None = None) -> Tensor:
+        """Items x (n, *shape) of the model's spec, or of another, on the model's device.
+
+        Raises InputError for other shapes, dtypes or values.
+        """
+        shape, levels = (spec or self.spec).shape, (spec or self.spec).levels
         if tuple(x.shape[1:]) != shape:
             raise InputError(f"items have shape {tuple(x.shape[1:])}, the model is for {shape}")
         if levels is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import copy
 import dataclasses
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import genbench
-from genbench import benchmarks, generators, registry, results, seeding
+from genbench import benchmarks, generators, registry, seeding
 from genbench.contracts import Budget, Dataset, Effort, SampleSpec, Setting, Trainable, capabilities
 from genbench.errors import InputError, ModelError
 
@@ -57,8 +57,12 @@ def small(card: registry.ModelCard) -> Dataset:
     if GREY in card.benchmarks:
         return dataset(SPECS["8x8"])
     found = benchmarks.load_dataset(benchmarks.find(card.benchmarks[0]))
-    labels = found.train_labels
-    few = dataclasses.replace(found, train=found.train[:30], train_labels=None if labels is None else labels[:30])
+    labels, source = found.train_labels, found.source
+    if source is not None:
+        source = dataclasses.replace(source, train=source.train[:30], train_labels=None)
+    few = dataclasses.replace(
+        found, train=found.train[:30], train_labels=None if labels is None else labels[:30], source=source
+    )
     return dataclasses.replace(few, name="test")
 
 
@@ -133,6 +137,49 @@ def test_training_repeats_under_its_seed(card):
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 
+class InMemory:
+    """Snapshots of a training, of which all but the first `stop` are lost."""
+
+    def __init__(self, stop: int = 10**9) -> None:
+        self.stop, self.phases, self.phase, self.kept = stop, [], -1, 0
+
+    def resumed(self) -> InMemory:
+        again = InMemory()
+        again.phases = self.phases
+        return again
+
+    def enter(self) -> dict | None:
+        self.phase += 1
+        return copy.deepcopy(self.phases[self.phase]) if self.phase < len(self.phases) else None
+
+    def keep(self, state: dict) -> None:
+        self.kept += 1
+        if self.kept <= self.stop:
+            self.phases[self.phase :] = [copy.deepcopy(state)]
+
+    def diverged(self) -> str:
+        return ""
+
+
+@pytest.mark.parametrize("card", TRAINABLE, ids=name)
+def test_a_training_that_goes_on_from_a_snapshot_ends_where_it_would_have(card):
+    data = small(card)
+
+    def trained(snapshots: InMemory) -> dict[str, torch.Tensor]:
+        with seeding.scoped(3):
+            model = generators.build(card, Setting(card.name, "test", data, trained=False, effort=QUICK))
+            model.fit(data, Budget(steps=4, snapshots=snapshots))
+        return model.state_dict()
+
+    whole = InMemory(stop=3)
+    expected = trained(whole)
+    if not whole.kept:
+        pytest.skip(f"{card.name} is fitted without gradient steps")
+    assert whole.phases[-1]["step"] == 2, "a state before the first step, and after each"
+    found = trained(whole.resumed())
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
 @pytest.mark.parametrize("card", [card for card in TRAINABLE if GREY not in card.benchmarks], ids=name)
 def test_models_say_which_data_they_are_not_for(card):
     """Whoever stands on no board of grey images models them all the same, or says in one sentence why not."""
@@ -170,83 +217,3 @@ def test_a_diverging_training_stops_in_one_sentence():
 
     with pytest.raises(ModelError, match="training diverged at step 3 of 10"):
         report(Budget(), 3, 10, {"loss": float("nan")})
-
-
-def board_rows(board: str) -> dict[str, dict[str, str]]:
-    with (ROOT / "leaderboards" / board / "leaderboard.csv").open() as file:
-        return {row["model"]: row for row in csv.DictReader(file)}
-
-
-def test_the_committed_board_shows_what_the_lectures_say():
-    rows = board_rows("digits")
-    assert set(rows) == {card.name for card, board in PAIRS if board == "digits"}
-    bpd = {model: float(row["bpd"]) for model, row in rows.items() if row["bpd"]}
-    assert bpd["pixel-cnn"] < bpd["vae"] < bpd["naive-bayes"] < bpd["noise"]
-    fid = {model: float(row["fid"]) for model, row in rows.items()}
-    assert min(fid, key=fid.__getitem__) == "real"
-    assert max(fid, key=fid.__getitem__) == "noise"
-    assert all(value < fid["noise"] / 3 for model, value in fid.items() if model != "noise")
-    assert float(rows["dcgan"]["precision"]) > 0.6
-    assert bpd["gated-pixel-cnn"] < bpd["pixel-cnn"]
-    assert bpd["vq-vae-pixelcnn"] < bpd["vq-vae"], "a learned prior over the uniform one"
-    assert fid["vq-vae-pixelcnn"] < fid["vq-vae"]
-    accuracy = {model: float(row["accuracy"]) for model, row in rows.items() if row["accuracy"]}
-    assert 0.85 < accuracy["naive-bayes-classifier"] < accuracy["gaussian-classifier-lda"] < 1
-    assert accuracy["gaussian-classifier-lda"] < accuracy["gaussian-classifier-qda"] < 1
-    denoising = {model: float(row["denoising"]) for model, row in rows.items() if row["denoising"]}
-    assert min(denoising, key=denoising.__getitem__) == "denoising-autoencoder"
-
-
-def test_the_committed_binary_board_shows_what_the_lectures_say():
-    rows = board_rows("digits-binary")
-    nll = {model: float(row["nll"]) for model, row in rows.items() if row["nll"]}
-    assert nll["dbn"] < nll["rbm"] < nll["boltzmann-machine"], "hidden units over none, two layers over one"
-    assert nll["nade"] < nll["fvbn"] < nll["markov-chain"] < nll["naive-bayes"] < nll["noise"]
-    assert nll["gated-pixel-cnn"] < nll["pixel-cnn"]
-    assert nll["vq-vae-pixelcnn"] < nll["vq-vae"]
-    for model in ("boltzmann-machine", "rbm", "rbm-cd", "dbn", "dbm"):
-        assert float(rows[model]["nll_low"]) <= nll[model] <= float(rows[model]["nll_high"])
-        assert rows[model]["kind"] == "estimate"
-
-
-def test_the_committed_boards_of_sequences_show_what_the_lectures_say():
-    strokes = {model: float(row["nll"]) for model, row in board_rows("strokes").items() if row["nll"]}
-    assert strokes["wavenet"] < strokes["hidden-markov"] < strokes["markov-chain"] < strokes["markov-chain-0"]
-    tones = {model: float(row["bpd"]) for model, row in board_rows("tones").items() if row["bpd"]}
-    assert tones["wavenet"] < tones["markov-chain"] < tones["naive-bayes"] < tones["noise"] == 8
-
-
-def test_the_committed_weather_board_reaches_the_true_entropy():
-    rows = board_rows("weather")
-    gap, error = float(rows["markov-chain"]["gap"]), float(rows["markov-chain"]["gap_stderr"])
-    assert abs(gap) < 3 * error + 0.005
-    assert float(rows["naive-bayes"]["gap"]) > 1
-    assert float(rows["markov-chain-0"]["gap"]) > 1
-
-
-def test_the_committed_truncation_curve_bends_the_right_way():
-    with (ROOT / "leaderboards" / "digits" / "tradeoff-dcgan.csv").open() as file:
-        curve = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-    psi = [row["psi"] for row in curve]
-    assert psi == sorted(psi)
-    first, last = curve[0], curve[-1]
-    assert last["fid"] == float(board_rows("digits")["dcgan"]["fid"])
-    assert first["precision"] > last["precision"] + 2 * last["precision_stderr"]
-    assert first["recall"] < last["recall"] - 2 * last["recall_stderr"]
-
-
-@pytest.mark.parametrize("board", BOARDS)
-def test_committed_boards_belong_to_the_shipped_checkpoints(board):
-    """Rows of a model whose checkpoint or code has changed since would be stale."""
-    task = benchmarks.load(board)
-    current = {}
-    for row in results.read(ROOT / "leaderboards" / board / "results.jsonl"):
-        current[row.model, row.column] = row
-    protocols = {column.name: task.fingerprint(metric) for metric in task.metrics for column in metric.columns}
-    for card, where in PAIRS:
-        if where != board:
-            continue
-        model = generators.build(card, Setting(card.name, board, task.dataset))
-        for column, protocol in protocols.items():
-            assert current[card.name, column].protocol == protocol
-            assert current[card.name, column].model_version == generators.version(model)

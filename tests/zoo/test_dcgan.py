@@ -8,8 +8,8 @@ from torch import nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec, capabilities
 from genbench.errors import ModelError
-from zoo.gan.adversarial import Game
-from zoo.gan.dcgan import DCGAN, Config, PickMode
+from zoo.gan.adversarial import Game, PickMode
+from zoo.gan.dcgan import DCGAN, Config
 
 SMALL = SampleSpec((1, 8, 8), 17)
 

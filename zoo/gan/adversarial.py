@@ -4,7 +4,8 @@ Lecture topic: generative adversarial networks. A generator maps z ~ N(0, I) to 
 gives every image a score; the two are trained against each other, and only their losses tell one GAN from the next.
 
 References: I. Goodfellow et al., "Generative Adversarial Nets" (2014); A. Brock, J. Donahue and K. Simonyan, "Large
-Scale GAN Training for High Fidelity Natural Image Synthesis" (2019), for the truncation trick.
+Scale GAN Training for High Fidelity Natural Image Synthesis" (2019), for the truncation trick; M. Khayatkhoei, M. Singh
+and A. Elgammal, "Disconnected Manifold Learning for Generative Adversarial Networks" (2018), for the modes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec
@@ -32,7 +34,8 @@ class Config:
     `latent`: dimensions of z. `steps`, `batch`: optimiser steps of the generator, and images per step. `critic_steps`:
     steps of the discriminator for each of the generator's. `rate`, `discriminator_rate`: learning rates of Adam.
     `momentum`: Adam's first beta. `average`: decay of the generator's moving average. `noise`: standard deviation of
-    the Gaussian noise on every image that the discriminator sees, whose values span [-1, 1].
+    the Gaussian noise on every image that the discriminator sees, whose values span [-1, 1]. `modes`: how many
+    components of z only pick, by the largest, one of as many learned vectors; 0 is the papers' input.
     """
 
     latent: int = 32
@@ -44,12 +47,39 @@ class Config:
     momentum: float = 0.5  # the usual 0.9 remembers gradients of an opponent that has moved on
     average: float = 0.999
     noise: float = 0.1
+    modes: int = 0
 
     def __post_init__(self) -> None:
         if min(self.latent, self.steps, self.critic_steps) < 1 or self.batch < 2:
             raise ValueError(f"latent, steps and critic_steps must be positive and batch at least 2, got {self}")
         if not 0 <= self.average < 1 or not 0 <= self.momentum < 1 or self.noise < 0:
             raise ValueError(f"average and momentum must be within [0, 1) and noise not negative, got {self}")
+        if not 0 <= self.modes <= self.latent:
+            raise ValueError(f"modes must be within 0..latent, got {self}")
+
+
+class PickMode(nn.Module):
+    """The first components of z replaced by the indicator of their largest, the others as they are.
+
+    A continuous map of a normal z has connected images, and digits are not connected: without a choice to make, the
+    generator has to paint what lies between them. Which component is largest does not depend on the scale of z, so that
+    truncation narrows every mode around its centre and keeps them all.
+    """
+
+    def __init__(self, modes: int) -> None:
+        super().__init__()
+        self.modes = modes
+
+    def forward(self, z: Tensor) -> Tensor:
+        choice, rest = z[:, : self.modes], z[:, self.modes :]
+        # The square root gives the indicators the second moment of the normals that they replace.
+        indicator = F.one_hot(choice.argmax(1), self.modes) * math.sqrt(self.modes)
+        return torch.cat([indicator, rest], 1)
+
+
+def picking(modes: int, network: nn.Sequential) -> nn.Sequential:
+    """A generator whose input first picks one of as many modes; 0: the generator as it is."""
+    return nn.Sequential(PickMode(modes), *network) if modes else network
 
 
 class GAN(Model):
@@ -62,6 +92,7 @@ class GAN(Model):
     Config = Config
     name: ClassVar[str] = "gan"
     truncation: Literal["threshold", "interpolation"] = "threshold"
+    clipped: ClassVar[bool] = False  # whether the gradients of a step are clipped at norm 5
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
@@ -220,7 +251,7 @@ class Game:
         real, fake = model.seen(real), model.seen(fake)
         scores = model.judge(discriminator, real, labels), model.judge(discriminator, fake, labels)
         loss = model.discriminator_loss(*scores) + model.discriminator_penalty(discriminator, real, fake)
-        descend(loss, self.discriminator_optimiser)
+        descend(loss, self.discriminator_optimiser, discriminator if model.clipped else None)
         model.constrain(discriminator)
         return loss.item()
 
@@ -229,5 +260,5 @@ class Game:
         model = self.model
         scores = model.judge(self.discriminator, model.seen(model.imagine(n, labels)), labels)
         loss = model.generator_loss(scores) + model.generator_penalty()
-        descend(loss, self.generator_optimiser)
+        descend(loss, self.generator_optimiser, model.generator if model.clipped else None)
         return loss.item()

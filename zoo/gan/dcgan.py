@@ -13,23 +13,20 @@ for the modes.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from genbench.contracts import SampleSpec
 from zoo.gan import adversarial
 from zoo.gan.convolutional import discriminator_network, generator_network
+from zoo.gan.gan_nonsaturating import NonSaturating
 
 
 @dataclass(frozen=True, slots=True)
 class Config(adversarial.Config):
     """The networks; see `adversarial.Config` for their training.
 
-    `modes`: how many components of z only pick, by the largest, one of as many learned vectors; 0 is the paper's input.
     `width`: channels at the full resolution, doubled with every halving of it. `dropout`: chance of dropping a channel
     of the discriminator while training.
     """
@@ -40,30 +37,11 @@ class Config(adversarial.Config):
 
     def __post_init__(self) -> None:
         adversarial.Config.__post_init__(self)
-        if self.width < 1 or not 0 <= self.modes <= self.latent or not 0 <= self.dropout < 1:
-            raise ValueError(f"width must be positive, modes within 0..latent and dropout within [0, 1), got {self}")
+        if self.width < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(f"width must be positive and dropout within [0, 1), got {self}")
 
 
-class PickMode(nn.Module):
-    """The first components of z replaced by the indicator of their largest, the others as they are.
-
-    A continuous map of a normal z has connected images, and digits are not connected: without a choice to make, the
-    generator has to paint what lies between them. Which component is largest does not depend on the scale of z, so that
-    truncation narrows every mode around its centre and keeps them all.
-    """
-
-    def __init__(self, modes: int) -> None:
-        super().__init__()
-        self.modes = modes
-
-    def forward(self, z: Tensor) -> Tensor:
-        choice, rest = z[:, : self.modes], z[:, self.modes :]
-        # The square root gives the indicators the second moment of the normals that they replace.
-        indicator = F.one_hot(choice.argmax(1), self.modes) * math.sqrt(self.modes)
-        return torch.cat([indicator, rest], 1)
-
-
-class DCGAN(adversarial.GAN):
+class DCGAN(NonSaturating, adversarial.GAN):
     """Convolutions on both sides, and the non-saturating loss."""
 
     Config = Config
@@ -81,16 +59,7 @@ class DCGAN(adversarial.GAN):
 
     def generator_network(self) -> nn.Module:
         network = generator_network(self.image_shape, self.config.latent, self.config.width)
-        # In front of the others, where the checkpoints have it.
-        return nn.Sequential(PickMode(self.config.modes), *network) if self.config.modes else network
+        return adversarial.picking(self.config.modes, network)
 
     def discriminator_network(self) -> nn.Module:
         return discriminator_network(self.image_shape, self.config.width, self.config.dropout)
-
-    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """-log D(x) - log(1 - D(G(z))), in nats, for scores that are the logits of D."""
-        return F.softplus(-real).mean() + F.softplus(fake).mean()
-
-    def generator_loss(self, fake: Tensor) -> Tensor:
-        """-log D(G(z)), whose gradient stays strong where the discriminator wins; in nats."""
-        return F.softplus(-fake).mean()

@@ -17,7 +17,7 @@ bench: .venv/.tested
 
 boards: .venv/.installed
 	$(BIN)/genbench run --all
-	$(BIN)/genbench tradeoff dcgan
+	$(BIN)/genbench tradeoff --all --metric fid --metric is --metric precision --metric classes
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv

@@ -56,6 +56,11 @@ class Benchmark:
     picture: Literal["", "pen", "wave"] = ""
     bundled: bool = True
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of its board, from left to right."""
+        return [column.name for metric in self.metrics for column in metric_named(metric).columns]
+
     def setting(self, model: str, dataset: Dataset, device: str, trained: bool = True) -> Setting:
         """What a model's factory is told on this benchmark."""
         return Setting(model, self.name, dataset, device, trained, self.effort)

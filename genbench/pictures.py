@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GRID_ITEMS = 100
 ROWS_BESIDE, COLUMNS_BESIDE = 12, 5  # cells of a picture whose cells hold several images
 BORDER, DIVIDER = 90, 200  # greys of the lines around images, and between cells
-FEW_CURVES = 6  # up to here every point of a truncation curve is labelled
+FEW_CURVES = 3  # up to here every point of a truncation curve is labelled
 SMOOTHING = 4  # lines are drawn this many times larger, then shrunk, so that their edges are smooth
 PEN_CELL, WAVE_CELL = (48, 48), (120, 48)  # width and height in pixels
 PAPER, INK, START = (255, 255, 255), (30, 40, 70), (220, 90, 40)
@@ -165,7 +165,8 @@ def save_tradeoff(
     """Truncation curves of models in groups: above precision against recall, below FID against IS, a column a group.
 
     A point is labelled with its psi (of many curves the first and last), that of a model without truncation with the
-    model's name. All columns share their axes; FID's is logarithmic. A single group has its two panels side by side.
+    model's name. Columns of curves share the axes of precision and recall; FID's axes are logarithmic. A single group
+    has its two panels side by side.
     """
     import matplotlib
 
@@ -174,36 +175,55 @@ def save_tradeoff(
 
     shape = (1, 2) if len(groups) == 1 else (2, len(groups))
     size = (5.5 * shape[1], 4.6 * shape[0])
-    # Panels of one row share axes: what is compared is read off the same scale.
-    share: Literal["row", "none"] = "none" if shape[0] == 1 else "row"
-    figure, panels = pyplot.subplots(*shape, figsize=size, layout="constrained", sharex=share, sharey=share)
+    figure, panels = pyplot.subplots(*shape, figsize=size, layout="constrained")
     pairs = panels.reshape(2, -1).T
     titles = {"precision": "precision ↑", "recall": "recall ↑", "fid": "FID ↓", "is": "Inception Score ↑"}
     for (group, curves), pair in zip(groups.items(), pairs, strict=True):
+        few = len(curves) <= FEW_CURVES or all(len(curve) == 1 for curve in curves.values())
         for panel, (x, y) in zip(pair, (("recall", "precision"), (variety, quality)), strict=True):
             for number, (model, curve) in enumerate(curves.items()):
                 if x in curve and y in curve:
-                    few = len(curves) <= FEW_CURVES
-                    _curve(panel, curve.dropna(subset=[x, y]), (x, y), model, f"C{number % 10}", few)
+                    _curve(panel, curve.dropna(subset=[x, y]), (x, y), model, _colour(number, len(curves)), few)
             panel.set_xlabel(titles.get(x, x))
             panel.set_ylabel(titles.get(y, y))
             panel.set_yscale("log" if y == "fid" else "linear")
+            panel.margins(0.08)
             panel.grid(alpha=0.3)
             panel.set_title(group)
-        if pair[0].lines and any(len(curve) > 1 for curve in curves.values()):
-            pair[0].legend(fontsize=8)
+        if pair[0].has_data() and any(len(curve) > 1 for curve in curves.values()):
+            pair[0].legend(fontsize=8 if few else 7, ncols=1 if few else 2)
+    drawn = [pair[0] for pair, curves in zip(pairs, groups.values(), strict=True) if max(map(len, curves.values())) > 1]
+    for panel in drawn[1:]:
+        panel.sharex(drawn[0])
+        panel.sharey(drawn[0])
+    for panel in drawn:
+        panel.autoscale()
     atomic.write(path, lambda part: figure.savefig(part, format="png", dpi=110))
     pyplot.close(figure)
 
 
-def _curve(panel: Any, curve: pd.DataFrame, axes: tuple[str, str], model: str, colour: str, few: bool) -> None:
+def _colour(number: int, many: int) -> tuple[str, str]:
+    """A colour and a marker for the curve of that number among `many`."""
+    return f"C{number % 10}", "o" if many <= 10 or number < 10 else "s"
+
+
+def _curve(
+    panel: Any, curve: pd.DataFrame, axes: tuple[str, str], model: str, style: tuple[str, str], few: bool
+) -> None:
     x, y = axes
+    colour, marker = style
     errors = {axis: curve[f"{name}_stderr"] for axis, name in (("xerr", x), ("yerr", y)) if f"{name}_stderr" in curve}
-    style = "o-" if int(colour[1:]) % 2 else "s-"
-    panel.errorbar(curve[x], curve[y], **errors, fmt=style, ms=4, lw=1.2, elinewidth=0.7, label=model, color=colour)
+    line = {"fmt": f"{marker}-", "ms": 4, "lw": 1.2, "elinewidth": 0.7, "label": model, "color": colour}
+    panel.errorbar(curve[x], curve[y], **errors, **line)
     for index, (psi, across, up) in enumerate(zip(curve["psi"], curve[x], curve[y], strict=True)):
         if few or index in (0, len(curve) - 1):
-            label = model if math.isnan(psi) else "∞" if math.isinf(psi) else f"{psi:g}"
+            label, ha = (model, "right") if math.isnan(psi) else ("∞" if math.isinf(psi) else f"{psi:g}", "left")
             panel.annotate(
-                label, (across, up), textcoords="offset points", xytext=(5, 5), fontsize=7 if few else 6, color=colour
+                label,
+                (across, up),
+                textcoords="offset points",
+                xytext=(5 if ha == "left" else -5, 5),
+                ha=ha,
+                fontsize=7 if few else 6,
+                color=colour,
             )

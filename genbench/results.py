@@ -12,7 +12,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -143,15 +143,21 @@ def require_writable(path: Path | str) -> None:
         pass
 
 
-def compact(path: Path | str) -> None:
-    """Drop the rows that newer ones replace. The file is exchanged atomically, and left alone if nothing is to drop."""
+def compact(path: Path | str, columns: Sequence[str] = ()) -> None:
+    """Drop the rows that newer ones replace, and put each model's into the order of `columns`, others last.
+
+    A board's columns stand in the order of the rows, whenever each of them was first computed. The file is exchanged
+    atomically, and left alone if nothing changes.
+    """
     path = Path(path)
     with _locked(path):
         rows = read(path)
         kept = newest(rows)
-        if len(kept) == len(rows):
-            return
-        atomic.write_text(path, "".join(json.dumps(asdict(row), allow_nan=False) + "\n" for row in kept))
+        models = {row.model: place for place, row in reversed(list(enumerate(kept)))}
+        places = {name: place for place, name in enumerate(columns)}
+        kept.sort(key=lambda row: (models[row.model], places.get(row.column, len(places))))
+        if kept != rows:
+            atomic.write_text(path, "".join(json.dumps(asdict(row), allow_nan=False) + "\n" for row in kept))
 
 
 @contextmanager

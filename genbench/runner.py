@@ -91,7 +91,7 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
         note = failed.detail if failed else f"{time.monotonic() - start:.1f} s" if fresh else "up to date"
         progress.finish(card.name, note, failed is not None)
     if path is not None:
-        results.compact(path)
+        results.compact(path, task.benchmark.columns)
     return outcome
 
 

@@ -68,6 +68,17 @@ def test_newer_rows_replace_older_ones_of_the_same_key(tmp_path):
     assert path.stat().st_mtime_ns == before, "nothing to drop, nothing written"
 
 
+def test_columns_stand_in_the_benchmarks_order_whenever_they_were_computed(tmp_path):
+    path = tmp_path / "results.jsonl"
+    late = [replace(ROW, model="b"), replace(ROW, model="b", column="is"), replace(ROW, column="is")]
+    results.append(path, [*late, replace(ROW, column="old"), ROW])
+    results.compact(path, ["is", "fid"])
+    assert [(row.model, row.column) for row in results.read(path)] == [
+        *(("b", "is"), ("b", ROW.column)),
+        *((ROW.model, "is"), (ROW.model, ROW.column), (ROW.model, "old")),
+    ]
+
+
 def _write_many(path, model):
     for seed in range(20):
         results.append(path, [replace(ROW, model=model, seed=seed), replace(ROW, model=model, seed=seed, column="is")])

@@ -163,7 +163,9 @@ def _cards_on(benchmark: str) -> list[registry.ModelCard]:
 
 @main.command(epilog="Example: genbench train vae real-nvp --benchmark digits --budget 2000")
 @click.argument("models", nargs=-1)
-@click.option("--benchmark", help="Name, folder of images or WAV files, or .npz to train on.  [default: digits]")
+@click.option(
+    "--benchmark", help="Name, folder of images or WAV files, or .npz to train on.  [default: the model's first board]"
+)
 @click.option("--budget", type=click.IntRange(min=1), help="Training steps.  [default: the model's own recipe]")
 @click.option("--all", "everything", is_flag=True, help="Every model on every bundled benchmark that it stands on.")
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted or diverged training stopped.")
@@ -207,7 +209,8 @@ def train(
     devices.check(device)
     plan = trainer.Plan(budget, seed, device, data_root, resume)
     todo = trainer.Todo(log, plan, fresh) if everything else None
-    pairs = [(generators.resolve(name), benchmark or "digits") for name in models]
+    cards = [generators.resolve(name) for name in models]
+    pairs = [(card, benchmark or card.home) for card in cards]
     failed = False
     for card, board in pairs if todo is None else todo.pairs(benchmark):
         try:
@@ -371,15 +374,15 @@ LISTS: dict[str, Callable[[], Listing]] = {
 
 @main.command(epilog="Example: genbench check my_package.my_file:make --benchmark digits")
 @click.argument("model")
-@click.option("--benchmark", default="digits", show_default=True, help="Whose data the factory is told about.")
+@click.option("--benchmark", help="Whose data the factory is told about.  [default: the model's first board]")
 @shared_options
-def check(model: str, benchmark: str, seed: int, device: str, data_root: Path | None) -> None:
+def check(model: str, benchmark: str | None, seed: int, device: str, data_root: Path | None) -> None:
     """Hold MODEL (a name or module:factory) to the generator contract and print every fault at once."""
     from genbench import benchmarks, checks, generators
 
     card = generators.resolve(model)
     devices.check(device)
-    found = benchmarks.find(benchmark)
+    found = benchmarks.find(benchmark or card.home)
     setting = found.setting(card.name, benchmarks.load_dataset(found, data_root), device)
     try:
         offered = checks.check(generators.build(card, setting), setting.spec)

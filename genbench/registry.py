@@ -51,6 +51,11 @@ class ModelCard(Card):
     benchmarks: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
 
+    @property
+    def home(self) -> str:
+        """The board that is meant where none is named: the first of the model's own, else digits."""
+        return next((name for name in self.benchmarks if name != "*"), "digits")
+
     def stands_on(self, benchmark: str) -> bool:
         return benchmark in self.benchmarks or "*" in self.benchmarks
 

@@ -159,6 +159,7 @@ def test_many_curves_are_drawn_by_family():
 
 def test_check_passes_the_zoo_and_lists_faults():
     assert call("check", "dcgan").stdout == "dcgan: ok; sample, truncation, latent, training\n"
+    assert call("check", "ganimation").stdout.startswith("ganimation: ok"), "on its own board, where none is named"
     result = call("check", "plugins:Clock", code=1)
     assert result.stdout.count("fault: ") == 4
 
@@ -174,7 +175,10 @@ def test_check_passes_the_zoo_and_lists_faults():
         (("run", "--features", "inceptoin"), "no feature extractor is called"),
         (("tradeoff", "dcgan", "--psi", "1:0:2"), "psi must read first:last:step"),
         (("train", "noise"), "nothing to train"),
-        (("train", "rbm"), "rbm models data of two levels, not of 17; rbm is trained with --benchmark digits-binary"),
+        (
+            ("train", "rbm", "--benchmark", "digits"),
+            "rbm models data of two levels, not of 17; rbm is trained with --benchmark digits-binary",
+        ),
         (("leaderboard", "nowhere"), "holds no results"),
         (("check", "nowhere:make"), "cannot import nowhere"),
         (("list", "things"), "is not one of"),

@@ -179,7 +179,8 @@ def save_tradeoff(
     pairs = panels.reshape(2, -1).T
     titles = {"precision": "precision ↑", "recall": "recall ↑", "fid": "FID ↓", "is": "Inception Score ↑"}
     for (group, curves), pair in zip(groups.items(), pairs, strict=True):
-        few = len(curves) <= FEW_CURVES or all(len(curve) == 1 for curve in curves.values())
+        points = all(len(curve) == 1 for curve in curves.values())
+        few = points or len(curves) <= FEW_CURVES
         for panel, (x, y) in zip(pair, (("recall", "precision"), (variety, quality)), strict=True):
             for number, (model, curve) in enumerate(curves.items()):
                 if x in curve and y in curve:
@@ -187,10 +188,10 @@ def save_tradeoff(
             panel.set_xlabel(titles.get(x, x))
             panel.set_ylabel(titles.get(y, y))
             panel.set_yscale("log" if y == "fid" else "linear")
-            panel.margins(0.08)
+            panel.margins(0.2 if points else 0.08)  # names need room
             panel.grid(alpha=0.3)
             panel.set_title(group)
-        if pair[0].has_data() and any(len(curve) > 1 for curve in curves.values()):
+        if pair[0].has_data() and not points:
             pair[0].legend(fontsize=8 if few else 7, ncols=1 if few else 2)
     drawn = [pair[0] for pair, curves in zip(pairs, groups.values(), strict=True) if max(map(len, curves.values())) > 1]
     for panel in drawn[1:]:

@@ -3,45 +3,50 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genbench import likelihood, linalg, metrics
-    from genbench.boards import leaderboard
-    from genbench.checks import check
+    from genbench import likelihood, metrics
     from genbench.contracts import Budget, Dataset, SampleSpec, Setting
     from genbench.errors import GenbenchError
-    from genbench.estimate import Estimate
-    from genbench.extraction import Reading
-    from genbench.extractors import Computing
-    from genbench.registry import Card, ModelCard
-    from genbench.report import Report, evaluate, tradeoff
-    from genbench.scoring import Scores, score, stats
+    from genbench.evaluation.check import check
+    from genbench.evaluation.evaluate import Report, evaluate, tradeoff
+    from genbench.evaluation.extraction import Reading
+    from genbench.evaluation.score import Scores, score, stats
+    from genbench.leaderboard.boards import leaderboard
+    from genbench.numerics import linalg
+    from genbench.numerics.estimate import Estimate
+    from genbench.plugins.extractors import Computing
+    from genbench.plugins.registry import Card, ModelCard
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "genbench.contracts",
-    "Card": "genbench.registry",
-    "Computing": "genbench.extractors",
+    "Card": "genbench.plugins.registry",
+    "Computing": "genbench.plugins.extractors",
     "Dataset": "genbench.contracts",
-    "Estimate": "genbench.estimate",
+    "Estimate": "genbench.numerics.estimate",
     "GenbenchError": "genbench.errors",
-    "ModelCard": "genbench.registry",
-    "Reading": "genbench.extraction",
-    "Report": "genbench.report",
+    "ModelCard": "genbench.plugins.registry",
+    "Reading": "genbench.evaluation.extraction",
+    "Report": "genbench.evaluation.evaluate",
     "SampleSpec": "genbench.contracts",
-    "Scores": "genbench.scoring",
+    "Scores": "genbench.evaluation.score",
     "Setting": "genbench.contracts",
-    "check": "genbench.checks",
-    "evaluate": "genbench.report",
-    "leaderboard": "genbench.boards",
+    "check": "genbench.evaluation.check",
+    "evaluate": "genbench.evaluation.evaluate",
+    "leaderboard": "genbench.leaderboard",
     "likelihood": "genbench.likelihood",
-    "linalg": "genbench.linalg",
+    "linalg": "genbench.numerics.linalg",
     "metrics": "genbench.metrics",
-    "score": "genbench.scoring",
-    "stats": "genbench.scoring",
-    "tradeoff": "genbench.report",
+    "score": "genbench.evaluation.score",
+    "stats": "genbench.evaluation.score",
+    "tradeoff": "genbench.evaluation.evaluate",
 }
 
 __all__ = [
@@ -69,13 +74,33 @@ __all__ = [
 ]
 
 
+class _Alias(MetaPathFinder, Loader):
+    """Lets ``from genbench.linalg import sqrtm`` reach the public module wherever its room is."""
+
+    targets = {"genbench.linalg": "genbench.numerics.linalg"}  # noqa: RUF012
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname in self.targets else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = importlib.import_module(self.targets[spec.name])
+        self.own = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self.own  # the import system has put the alias's in its place
+
+
+sys.meta_path.append(_Alias())
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name on first use: `import genbench` alone needs no torch."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'genbench' has no attribute {name!r}")
     module = importlib.import_module(home)
-    value = module if home == f"genbench.{name}" else getattr(module, name)
+    value = module if home.endswith(f".{name}") else getattr(module, name, module)
     globals()[name] = value
     return value
 

@@ -1,1 +1,1 @@
-"""The bundled datasets, one file per family; `genbench.catalogue` lists them."""
+"""The bundled datasets, one file per family; `genbench.plugins.bundled` lists them."""

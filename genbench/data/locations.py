@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from genbench import cache
 from genbench.errors import DataError
+from genbench.storage import cache
 
 
 def find(root: Path, names: tuple[str, ...], folders: tuple[str, ...]) -> list[Path] | None:

@@ -1,1 +1,1 @@
-"""The bundled feature extractors, one file per family; `genbench.catalogue` lists them."""
+"""The bundled feature extractors, one file per family; `genbench.plugins.bundled` lists them."""

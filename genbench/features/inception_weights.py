@@ -19,10 +19,10 @@ from typing import IO
 import torch
 from torch import Tensor
 
-from genbench import cache
 from genbench.errors import DataError
 from genbench.features import weight_files
 from genbench.features.inception_network import skeleton
+from genbench.storage import cache
 
 NAME = "pt_inception-2015-12-05-6726825d.pth"
 ALSO_CALLED = "weights-inception-2015-12-05-6726825d.pth"

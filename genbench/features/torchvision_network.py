@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from genbench import registry
 from genbench.contracts import Features, SampleSpec
 from genbench.errors import DataError, InputError
 from genbench.features import images, weight_files
+from genbench.plugins import registry
 
 # What torchvision's own weights imply of these two networks, and a slow initialisation that weights overwrite.
 WITH_WEIGHTS = {name: {"transform_input": True, "init_weights": False} for name in ("googlenet", "inception_v3")}

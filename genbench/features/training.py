@@ -15,9 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.transforms import v2
 
-from genbench import registry, seeding
+from genbench import seeding
 from genbench.contracts import Dataset
 from genbench.features.classifier import ARCHITECTURES, WEIGHTS, ConvNet
+from genbench.plugins import registry
 
 
 @dataclass(frozen=True, slots=True)

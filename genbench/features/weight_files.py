@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genbench import cache
 from genbench.errors import DataError
+from genbench.storage import cache
 
 
 def read(path: Path) -> dict[str, Tensor]:

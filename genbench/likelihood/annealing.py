@@ -20,7 +20,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from genbench.estimate import Estimate
+from genbench.numerics.estimate import Estimate
 
 S = TypeVar("S")
 

@@ -12,11 +12,11 @@ from genbench.metrics.log_likelihood import negative_log_likelihood
 from genbench.metrics.manifolds import manifold_metrics
 from genbench.metrics.memorization import memorization
 from genbench.metrics.mind import mind
-from genbench.metrics.moments import Moments, MomentsBuilder
 from genbench.metrics.outliers import auroc
 from genbench.metrics.per_class import frechet_distance_per_class
 from genbench.metrics.precision_recall import precision_recall
 from genbench.metrics.vendi_score import vendi_score
+from genbench.numerics.moments import Moments, MomentsBuilder
 
 __all__ = [
     "Moments",

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError, Unsupported
-from genbench.estimate import Estimate
-from genbench.linalg import Array
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array
 
 SHARE = 0.1  # of a class's share in the real data, from which on it counts as covered
 

@@ -15,11 +15,11 @@ import torch
 from genbench import seeding
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError, Unsupported
-from genbench.estimate import Estimate
-from genbench.linalg import Array
-from genbench.metrics.blocks import as_features
 from genbench.metrics.frechet_distance import Comparison
-from genbench.metrics.moments import Moments, MomentsBuilder
+from genbench.numerics.blocks import as_features
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array
+from genbench.numerics.moments import Moments, MomentsBuilder
 
 PARTS = (4, 2, 1)
 

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError
-from genbench.estimate import Estimate
-from genbench.linalg import Array, absolute, nuclear_norm, product_method, pull_back, root_factor
-from genbench.metrics.blocks import as_features, parts_of
-from genbench.metrics.moments import Moments
+from genbench.numerics.blocks import as_features, parts_of
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array, absolute, nuclear_norm, product_method, pull_back, root_factor
+from genbench.numerics.moments import Moments
 
 BLOCK_ELEMENTS = 2**22  # values of samples in float64 at once: 32 MB
 PANEL = 512  # columns; half of a symmetric matrix is enough for a quadratic form

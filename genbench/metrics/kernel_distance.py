@@ -19,9 +19,9 @@ from torch import Tensor
 from genbench import seeding
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError
-from genbench.estimate import Estimate
-from genbench.linalg import Array
-from genbench.metrics.blocks import mean_of, paired_features, parts_of
+from genbench.numerics.blocks import mean_of, paired_features, parts_of
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array
 
 TILE = 1024  # rows and columns of the kernel matrix held at once
 SINGLE_PRECISION_LIMIT = 100.0  # of x.y/D, which features of Inception stay far below; its cube multiplies errors

@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 
 from genbench.contracts import Column, Evidence, Kind, Score
 from genbench.errors import InputError, Unsupported
-from genbench.estimate import Estimate
-from genbench.linalg import Array, as_float64
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array, as_float64
 
 # Read as numbers of the negative log-likelihood, a lower bound on log p is an upper bound.
 REMARKS: Mapping[Kind, str] = {"exact": "", "lower_bound": "an upper bound", "estimate": "an estimate"}

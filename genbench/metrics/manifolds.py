@@ -17,13 +17,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genbench import neighbours, seeding
-from genbench.balls import Balls, Reached, memberships
+from genbench import seeding
 from genbench.errors import InputError
-from genbench.estimate import Estimate
-from genbench.linalg import Array, as_matrix
-from genbench.neighbours import Nearest
-from genbench.products import Points
+from genbench.numerics import nearest
+from genbench.numerics.distance_products import Points
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array, as_matrix
+from genbench.numerics.membership import Balls, Reached, memberships
+from genbench.numerics.nearest import Nearest
 
 HALF_SAMPLES = 32
 NEIGHBOURS_PER_K = 8  # of 8 k neighbours, fewer than k fall into a random half once in 10^4 or less, for k = 2 or more
@@ -54,10 +55,10 @@ def manifold_metrics(real: Array, fake: Array, k: int | None = 3, density_k: int
             f"k-NN needs more than k = {max(wanted, default=None)} samples on each side and k of at least 1, "
             f"got {len(r)} real and {len(f)} fake"
         )
-    first, second = neighbours.prepared(r, f, max(wanted))
+    first, second = nearest.prepared(r, f, max(wanted))
     wide = min(3 * density_k, len(r) - 1) if density_k else 0
     ks = sorted({*wanted, wide} - {0})
-    found = neighbours.kth_distances(first, first, ks, torch.arange(len(r), device=r.device))[0]
+    found = nearest.kth_distances(first, first, ks, torch.arange(len(r), device=r.device))[0]
     radius = dict(zip(ks, found, strict=True))
     # Fewer samples make halves too small for their balls.
     enough = len(f) >= 4 * (max(wanted) + 1)
@@ -66,18 +67,18 @@ def manifold_metrics(real: Array, fake: Array, k: int | None = 3, density_k: int
     outer: list[Balls | Reached] = []
     if k is not None:
         reach = min(NEIGHBOURS_PER_K * k, len(f) - 1)
-        fakes, nearest = neighbours.kth_distances(second, second, [k], torch.arange(len(f), device=f.device), reach)
+        fakes, lists = nearest.kth_distances(second, second, [k], torch.arange(len(f), device=f.device), reach)
         inner.append(precise := Balls(radius[k]))
         outer.append(recalled := Balls(fakes[0]))
         if enough:
-            around = _Around.of(second, nearest, reach)
-            sure = neighbours.scaled(fakes[0], second.frame, up=False)
+            around = _Around.of(second, lists, reach)
+            sure = nearest.scaled(fakes[0], second.frame, up=False)
             outer.append(reaching := Reached(around.squares[:, -1] * TIES, sure, "queries"))
-        del nearest  # its lists are long
+        del lists  # its lists are long
     if density_k is not None:
         inner.append(dense := Balls(radius[density_k], closed=False, counted=True))
         if enough:
-            limit = neighbours.scaled(radius[wide], first.frame, up=False)
+            limit = nearest.scaled(radius[wide], first.frame, up=False)
             inner.append(covering := Reached(limit, limit, "centres"))
     memberships(first, second, inner, outer)
 
@@ -106,8 +107,8 @@ class _Around:
     squares: Tensor
 
     @classmethod
-    def of(cls, points: Points, nearest: Nearest, reach: int) -> _Around:
-        row, column, least = nearest.compact()
+    def of(cls, points: Points, lists: Nearest, reach: int) -> _Around:
+        row, column, least = lists.compact()
         counts = torch.bincount(row, minlength=len(points))[: len(points)]
         place = (counts.cumsum(0) - counts)[:, None] + torch.arange(reach, device=row.device)
         indices = column[place]

@@ -18,9 +18,9 @@ from torch import Tensor
 from genbench import seeding
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError, Unsupported
-from genbench.estimate import Estimate
-from genbench.linalg import Array, as_matrix
-from genbench.neighbours import exact_distances, nearest_distances
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array, as_matrix
+from genbench.numerics.nearest import exact_distances, nearest_distances
 
 MOST_FITTED = 10_000  # training items that the cells are fitted to
 NOTE = "below -3, samples copy training items; far above 0, they are far from the data"

@@ -17,9 +17,9 @@ from torch import Tensor
 from genbench import seeding
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError
-from genbench.estimate import Estimate
-from genbench.linalg import Array
-from genbench.metrics.blocks import mean_of, paired_features, parts_of
+from genbench.numerics.blocks import mean_of, paired_features, parts_of
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array
 
 PROJECTED = 2**21  # projections of one set held at once; with what sorting and comparing add, under 300 MB
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError, Unsupported
-from genbench.estimate import Estimate
-from genbench.linalg import Array, as_float64
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array, as_float64
 
 
 def auroc(normal: Array, outliers: Array) -> Estimate:

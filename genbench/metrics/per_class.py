@@ -17,10 +17,10 @@ from torch import Tensor
 
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError, Unsupported
-from genbench.estimate import Estimate
-from genbench.linalg import Array
-from genbench.metrics.blocks import paired_features
 from genbench.metrics.frechet_distance import frechet_distance
+from genbench.numerics.blocks import paired_features
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array
 
 
 def frechet_distance_per_class(real: Array, real_labels: Array, fake: Array, fake_labels: Array) -> dict[int, Estimate]:

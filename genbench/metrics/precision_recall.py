@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from genbench.contracts import Column, Evidence, Score
-from genbench.estimate import Estimate
-from genbench.linalg import Array
 from genbench.metrics.manifolds import manifold_metrics
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from genbench import seeding
 from genbench.contracts import Column, Evidence, Score
-from genbench.estimate import Estimate
-from genbench.linalg import as_float64
 from genbench.metrics.outliers import squared_errors
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import as_float64
 
 
 def root_mean_square(squares: Tensor) -> Estimate:

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from genbench.contracts import Column, Dataset, Evidence, SampleSpec, Score, Source
 from genbench.errors import Unsupported
-from genbench.estimate import Estimate
 from genbench.metrics.outliers import squared_errors
 from genbench.metrics.reconstruction import root_mean_square
+from genbench.numerics.estimate import Estimate
 
 
 def share(right: Tensor) -> Estimate:

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError
-from genbench.estimate import Estimate
-from genbench.linalg import Array
-from genbench.metrics.blocks import as_features, parts_of
+from genbench.numerics.blocks import as_features, parts_of
+from genbench.numerics.estimate import Estimate
+from genbench.numerics.linalg import Array
 
 SAMPLES_PER_DIMENSION = 3  # from here on, simulated errors are those claimed or up to a half smaller
 

@@ -13,9 +13,9 @@ import pytest
 import scipy.linalg
 import torch
 
-from genbench.linalg import trace_sqrt_product
 from genbench.metrics.frechet_distance import frechet_distance
-from genbench.metrics.moments import Moments
+from genbench.numerics.linalg import trace_sqrt_product
+from genbench.numerics.moments import Moments
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.estimate import Estimate
 from genbench.metrics.kernel_distance import KernelDistanceSubsets, kernel_distance, kernel_distance_subsets
+from genbench.numerics.estimate import Estimate
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

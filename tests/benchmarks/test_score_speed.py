@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 import genbench
-from genbench.extraction import Reading
-from genbench.extractors import Computing
+from genbench.evaluation.extraction import Reading
+from genbench.plugins.extractors import Computing
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from genbench import balls, cache, neighbours, seeding
+from genbench import seeding
 from genbench.contracts import Budget, SampleSpec
-from genbench.generators import CHUNK, draw
+from genbench.evaluation.generators import CHUNK, draw
+from genbench.numerics import membership, nearest
+from genbench.storage import cache
 
 
 def test_a_scoped_seed_repeats_and_leaves_the_global_state_alone():
@@ -79,7 +81,7 @@ def test_impossible_specs_and_budgets_are_refused(shape, levels):
 @pytest.mark.parametrize("origin", [0.0, 1e6, -3e9])
 @pytest.mark.parametrize("kind", ["ties", "continuous", "constant"])
 def test_radii_and_membership_equal_brute_force_across_tiles(monkeypatch, kind, origin, scale):
-    monkeypatch.setattr(neighbours, "TILE_ELEMENTS", 100)
+    monkeypatch.setattr(nearest, "TILE_ELEMENTS", 100)
     rng = torch.Generator().manual_seed(0)
     if kind == "continuous":
         points, queries = (torch.randn(n, 3, generator=rng, dtype=torch.float64) for n in (60, 40))
@@ -88,15 +90,15 @@ def test_radii_and_membership_equal_brute_force_across_tiles(monkeypatch, kind, 
         high = 1 if kind == "constant" else 4
         points, queries = (torch.randint(0, high, (n, 3), generator=rng).double() for n in (60, 40))
     points, queries = scale * points + origin, scale * queries + origin
-    distances = neighbours.exact_distances(points, points)
+    distances = nearest.exact_distances(points, points)
     torch.testing.assert_close(distances, (points[:, None] - points[None]).square().sum(2).sqrt())
     expected = torch.stack([torch.cat([row[:i], row[i + 1 :]]).sort().values[2] for i, row in enumerate(distances)])
-    radii = neighbours.radii(points, 3)
+    radii = nearest.radii(points, 3)
     assert torch.equal(radii, expected)
-    inside = neighbours.exact_distances(queries, points) <= expected
-    assert torch.equal(balls.covered(queries, points, radii), inside.any(1))
+    inside = nearest.exact_distances(queries, points) <= expected
+    assert torch.equal(membership.covered(queries, points, radii), inside.any(1))
     without = expected.clone()
     without[:30] = -1
-    both = balls.covered(queries, points, torch.stack([expected, without]))
+    both = membership.covered(queries, points, torch.stack([expected, without]))
     assert torch.equal(both[0], inside.any(1))
     assert torch.equal(both[1], inside[:, 30:].any(1))

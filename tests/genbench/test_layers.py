@@ -1,117 +1,129 @@
-"""Imports run downwards only, genbench never imports the zoo, and files stay readable."""
+"""Imports run downwards only, no two files import each other, genbench never imports the zoo, files stay readable."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOUNDATION = {"errors", "estimate"}
-PURE = {*FOUNDATION, "contracts", "seeding"}
-# What each room may import of genbench; a room may always import itself.
-MAY_IMPORT = {
-    "errors": set(),
-    "estimate": set(),
-    "contracts": {"errors"},
-    "seeding": {"errors"},
-    "cache": {"errors"},
-    "registry": {"errors"},
-    "catalogue": {"registry"},
-    "atomic": {"errors"},
-    "results": {"errors", "atomic"},
-    "linalg": {*PURE, "polar"},
-    "polar": PURE,
-    "products": {*PURE, "polar"},
-    "balls": {*PURE, "products", "neighbours"},
-    "neighbours": {*PURE, "balls", "products", "linalg"},
-    "likelihood": PURE,
-    "metrics": {*PURE, "linalg", "neighbours", "balls", "products", "likelihood"},
-    "data": {*PURE, "cache", "registry"},
-    "features": {*PURE, "registry", "cache"},
-    "devices": {"errors"},
-    "extractors": {*PURE, "registry"},
-    "extraction": {*PURE, "cache", "data", "extractors"},
-    "benchmarks": {*PURE, "cache", "registry", "results", "data", "generators", "extractors"},
-    "measuring": {*PURE, "results", "__init__"},
-    "sample_files": {*PURE, "atomic"},
-    "scoring": {
-        *PURE,
-        "benchmarks",
-        "boards",
-        "cache",
-        "data",
-        "extraction",
-        "measuring",
-        "metrics",
-        "results",
-        "sample_files",
-    },
-    "generators": {*PURE, "registry"},
-    "pictures": {*PURE, "atomic"},
-    "evidence": {*PURE, "benchmarks", "generators"},
-    "checks": {*PURE, "generators", "likelihood"},
-    "snapshots": {"errors", "atomic"},
-    "trainer": {*PURE, "atomic", "benchmarks", "cache", "generators", "pictures", "registry", "snapshots"},
-    "boards": {*PURE, "atomic", "registry", "results"},
-    "truncation": {*PURE, "benchmarks", "generators", "evidence"},
-    "runner": {
-        *PURE,
-        "benchmarks",
-        "generators",
-        "evidence",
-        "pictures",
-        "registry",
-        "results",
-        "sample_files",
-        "measuring",
-    },
-    "report": {*PURE, "benchmarks", "boards", "runner", "truncation", "results"},
-    "console": set(),
-    "__main__": {"cli"},
-}
-ZOO_MAY_IMPORT = {"contracts", "likelihood", "registry", "errors", "seeding", "estimate"}
+# From the top to the ground. A file may import from its own room and from the layers below; rooms of one layer do not
+# know each other. The package's own file hands out every room's public names, lazily.
+LAYERS = (
+    ("__init__", "__main__"),
+    ("cli",),
+    ("leaderboard",),
+    ("evaluation",),
+    ("metrics",),
+    ("features", "likelihood", "data"),
+    ("plugins",),
+    ("storage",),
+    ("numerics",),
+    ("contracts", "seeding"),
+    ("errors",),
+)
+RANK = {room: len(LAYERS) - place for place, rooms in enumerate(LAYERS) for room in rooms}
+# Metrics are pure functions of arrays, boards are made of rows: neither knows how those came about.
+NEVER = {"metrics": {"data", "features", "plugins", "storage"}, "leaderboard": {"metrics", "features", "data"}}
+ZOO_MAY_IMPORT = {"contracts", "likelihood", "plugins", "errors", "seeding", "numerics"}
+MOST_ENTRIES = 16
 
 
 def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-def imported(path: Path) -> set[str]:
-    """The dotted names that a file imports, those behind TYPE_CHECKING included."""
-    found = set()
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """The modules (dotted names) of this repository that a file imports, those behind TYPE_CHECKING included."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module in ("genbench", "zoo"):
-                found |= {f"{node.module}.{alias.name}" for alias in node.names}
-            else:
-                found.add(node.module)
-    return found
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(module for name in names if (module := module_of(name)))
 
 
-def rooms(path: Path) -> set[str]:
-    names = {name for name in imported(path) if name.split(".")[0] == "genbench"}
-    return {name.split(".")[1] if "." in name else "__init__" for name in names}
+@cache
+def module_of(name: str) -> str:
+    """The module that holds a dotted name; nothing where it is not of this repository."""
+    parts = name.split(".")
+    if parts[0] not in ("genbench", "zoo"):
+        return ""
+    while parts:
+        path = ROOT.joinpath(*parts)
+        if path.with_suffix(".py").is_file() or (path / "__init__.py").is_file():
+            return ".".join(parts)
+        parts.pop()
+    return name
 
 
-@pytest.mark.parametrize("path", modules("genbench"), ids=lambda path: str(path.relative_to(ROOT)))
+def room(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+@pytest.mark.parametrize("path", modules("genbench"), ids=name_of)
 def test_genbench_imports_downwards(path):
-    room = path.relative_to(ROOT / "genbench").parts[0].removesuffix(".py")
-    assert not any(name.split(".")[0] == "zoo" for name in imported(path)), "genbench never imports the zoo"
-    if room in ("__init__", "cli", "cli_files"):
-        return
-    assert rooms(path) - {room} <= MAY_IMPORT[room]
+    own = room(name_of(path))
+    for module in imported(path):
+        assert module.split(".")[0] != "zoo", "genbench never imports the zoo"
+        other = room(module)
+        if other == own or (own in ("__init__", "__main__")):
+            continue
+        assert RANK[other] < RANK[own], f"{own} must not import {module}"
+        assert other not in NEVER.get(own, ()), f"{own} must not import {module}"
 
 
-@pytest.mark.parametrize("path", modules("zoo"), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", modules("zoo"), ids=name_of)
 def test_the_zoo_uses_the_contracts_only(path):
-    assert rooms(path) <= ZOO_MAY_IMPORT
+    assert {room(module) for module in imported(path) if module.split(".")[0] == "genbench"} <= ZOO_MAY_IMPORT
 
 
-@pytest.mark.parametrize("path", modules("genbench") + modules("zoo"), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("package", ["genbench", "zoo"])
+def test_no_files_import_each_other(package):
+    """Cycles inside a folder count too; the package's own file, which imports lazily, is no part of them."""
+    graph = {name_of(path): imported(path) - {"genbench"} for path in modules(package)}
+    assert not list(cycles(graph))
+
+
+def cycles(graph: dict[str, frozenset[str]]) -> Iterator[list[str]]:
+    """Every cycle that a depth-first walk closes."""
+    done: set[str] = set()
+
+    def walk(module: str, trail: list[str]) -> Iterator[list[str]]:
+        if module in trail:
+            yield trail[trail.index(module) :]
+        elif module not in done:
+            for other in sorted(graph.get(module, ())):
+                if other != module:
+                    yield from walk(other, [*trail, module])
+            done.add(module)
+
+    for module in sorted(graph):
+        yield from walk(module, [])
+
+
+def test_a_cycle_is_seen():
+    graph = {"a": frozenset({"b"}), "b": frozenset({"c"}), "c": frozenset({"b"})}
+    assert list(cycles(graph)) == [["b", "c"]]
+
+
+def test_a_reader_sees_few_rooms():
+    entries = [path.name for path in (ROOT / "genbench").iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= MOST_ENTRIES
+    assert {Path(name).stem for name in entries} - {"py"} <= {*RANK}
+
+
+@pytest.mark.parametrize("path", modules("genbench") + modules("zoo"), ids=name_of)
 def test_files_stay_readable(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 400

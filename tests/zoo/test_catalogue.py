@@ -12,9 +12,11 @@ import pytest
 import torch
 
 import genbench
-from genbench import benchmarks, generators, registry, seeding
+from genbench import seeding
 from genbench.contracts import Budget, Dataset, Effort, SampleSpec, Setting, Trainable, capabilities
 from genbench.errors import InputError, ModelError
+from genbench.evaluation import benchmarks, generators
+from genbench.plugins import registry
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINTS = ROOT / "zoo" / "checkpoints"

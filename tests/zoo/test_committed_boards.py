@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from genbench import benchmarks, generators, registry, results
 from genbench.contracts import Setting
+from genbench.evaluation import benchmarks, generators
+from genbench.plugins import registry
+from genbench.storage import results
 
 ROOT = Path(__file__).parents[2]
 CARDS = [card for card in registry.models().values() if card.target.startswith("zoo.")]

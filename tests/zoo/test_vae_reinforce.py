@@ -6,10 +6,10 @@ import re
 import pytest
 import torch
 
-from genbench import registry
 from genbench.contracts import Budget, Dataset, SampleSpec, capabilities
 from genbench.errors import ModelError
 from genbench.likelihood import every_state
+from genbench.plugins import registry
 from genbench.seeding import scoped
 from zoo.checkpoints import SHIPPED
 from zoo.vae.vae import VAE

@@ -1,6 +1,6 @@
 """The anchors, between which every model lies. Here are only their cards, which import nothing heavy."""
 
-from genbench.registry import ModelCard
+from genbench.plugins.registry import ModelCard
 
 CARDS = (
     ModelCard(

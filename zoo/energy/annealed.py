@@ -16,8 +16,8 @@ from torch import Tensor
 
 from genbench.contracts import Effort, Kind, SampleSpec, Setting
 from genbench.errors import ModelError
-from genbench.estimate import Estimate
 from genbench.likelihood import Sandwich, annealed_importance_sampling, reverse_annealed_importance_sampling
+from genbench.numerics.estimate import Estimate
 from genbench.seeding import scoped
 from zoo.nn import Model, require_levels
 

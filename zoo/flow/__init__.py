@@ -1,6 +1,6 @@
 """Normalizing flows. Here are only their cards, which import nothing heavy."""
 
-from genbench.registry import ModelCard
+from genbench.plugins.registry import ModelCard
 from zoo.cards import GREY, LATENT
 
 CARDS = (

@@ -1,0 +1,72 @@
+"""The contracts between the rooms of genbench: data, generators and their capabilities, extractors, metrics.
+
+All log-probabilities are in nats.
+"""
+
+from __future__ import annotations
+
+from genbench.contracts.data import Dataset, SampleSpec, Source
+from genbench.contracts.generators import (
+    CAPABILITIES,
+    Budget,
+    Effort,
+    Generator,
+    HasClassJoint,
+    HasCycle,
+    HasLatent,
+    HasLogProb,
+    HasReconstruction,
+    HasTranslation,
+    HasTruncation,
+    Kind,
+    Setting,
+    Snapshots,
+    Trainable,
+    Truncation,
+    capabilities,
+)
+from genbench.contracts.metrics import (
+    Better,
+    Column,
+    Evidence,
+    FeatureExtractor,
+    Features,
+    LogProbs,
+    Metric,
+    Reads,
+    Score,
+    parts_read,
+)
+
+__all__ = [
+    "CAPABILITIES",
+    "Better",
+    "Budget",
+    "Column",
+    "Dataset",
+    "Effort",
+    "Evidence",
+    "FeatureExtractor",
+    "Features",
+    "Generator",
+    "HasClassJoint",
+    "HasCycle",
+    "HasLatent",
+    "HasLogProb",
+    "HasReconstruction",
+    "HasTranslation",
+    "HasTruncation",
+    "Kind",
+    "LogProbs",
+    "Metric",
+    "Reads",
+    "SampleSpec",
+    "Score",
+    "Setting",
+    "Snapshots",
+    "Source",
+    "Trainable",
+    "Truncation",
+    "capabilities",
+    "parts_read",
+]

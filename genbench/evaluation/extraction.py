@@ -1,0 +1,232 @@
+"""Features of sets of images: decoded ahead, extracted in batches, and cached by the content of the images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import PIL
+import torch
+from torch import Tensor
+
+from genbench import seeding
+from genbench.contracts import FeatureExtractor, Features, SampleSpec
+from genbench.data import images, sources
+from genbench.errors import DataError
+from genbench.plugins import extractors
+from genbench.plugins.extractors import Computing
+from genbench.storage import cache
+
+BATCH = 64  # images that an extractor is given at once
+
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How images are read and turned into features.
+
+    `n`: at most so many of each set, drawn by `seed` without replacement; None for all. `workers`: threads that decode,
+    None for one per processor. `on_bad_file`: "stop" with a list of all files that cannot be read, or "skip" them.
+    `tell` is called with (the set's name, images done, images in all).
+    """
+
+    computing: Computing = field(default_factory=Computing)
+    n: int | None = None
+    seed: int = 0
+    workers: int | None = None
+    on_bad_file: Literal["stop", "skip"] = "stop"
+    tell: Tell | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Extracted:
+    """What was seen of a set of images.
+
+    `chosen` are the images asked for and `kept` (m,) those of them that could be read, in the order of the features;
+    `shapes` counts their shapes (H, W, C), `remarks` what decoding changed; `content` is a hash of all that was asked
+    for.
+    """
+
+    source: sources.Images
+    features: Features
+    chosen: list[int]
+    kept: Tensor
+    remarks: Counter[str]
+    shapes: Counter[tuple[int, int, int]]
+    content: str
+    extractor: FeatureExtractor
+    computing: Computing
+
+    @property
+    def left_out(self) -> int:
+        return len(self.chosen) - len(self.kept)
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the extractor."""
+        return self.extractor.fingerprint
+
+    @property
+    def labels(self) -> Tensor | None:
+        return None if self.source.labels is None else self.source.labels[self.kept]
+
+
+def choose(source: sources.Images, reading: Reading) -> list[int]:
+    """The indices of the images to read, in order: all, or `n` drawn by the seed."""
+    if reading.n is None or reading.n >= len(source):
+        return list(range(len(source)))
+    order = torch.randperm(len(source), generator=seeding.generator("subset", reading.seed, len(source)))
+    return sorted(order[: reading.n].tolist())
+
+
+def extract(source: sources.Images, features: str, reading: Reading | None = None) -> Extracted:
+    """The features of a set of images, from the cache where the same bytes were seen before.
+
+    Raises DataError with every file that cannot be read, unless such files are skipped, and where an extractor for one
+    size is given images of several; RegistryError and InputError as `extractors.make` does.
+    """
+    reading = reading or Reading()
+    chosen = choose(source, reading)
+    workers = sources.default_workers() if reading.workers is None else reading.workers
+    first = _first_readable(source, chosen)
+    extractor = extractors.make(features, SampleSpec((first.shape[2], *first.shape[:2]), 256), reading.computing)
+    content = source.digest(chosen, max(1, workers))
+    key = {"features of": content, "images": len(chosen), "extractor": extractor.fingerprint, "pillow": PIL.__version__}
+    pass_ = _Pass(source, chosen, extractor, reading, workers)
+    found = cache.tensors(key, pass_.run)
+    if len(found["kept"]) < len(chosen) and reading.on_bad_file == "stop":
+        raise DataError(_list_of_faults(source, chosen, found["kept"]))
+    counts = [(images.REMARKS[code], count) for code, count in _counted(found["remarks"])]
+    return Extracted(
+        source=source,
+        features=Features(found["embeddings"], found.get("probabilities")),
+        chosen=chosen,
+        kept=found["kept"],
+        remarks=Counter({remark: count for remark, count in counts if remark}),
+        shapes=Counter(dict(_counted_rows(found["shapes"]))),
+        content=content,
+        extractor=extractor,
+        computing=reading.computing,
+    )
+
+
+def deviation(seen: Extracted, images_looked_at: int = 32) -> str:
+    """How far an extractor of reduced precision is from full precision, on the first images; nothing for others."""
+    measure = getattr(seen.extractor, "deviation", None)
+    if seen.computing.precision != "bfloat16" or measure is None or len(seen.kept) < 2:
+        return ""
+    pixels = [seen.source.load(index)[0] for index in seen.kept[:images_looked_at].tolist()]
+    alike = [one for one in pixels if one.shape == pixels[0].shape]
+    if len(alike) < 2:
+        return ""
+    found = measure(torch.from_numpy(np.stack(alike)).permute(0, 3, 1, 2))
+    return (
+        f"bfloat16 features of {seen.source.name} deviate from float32 by {found.features:.2g} of their norm, and by a "
+        f"Fréchet distance of {found.frechet:.2g}, on {len(alike)} images, at {found.speedup:.1f} times the speed"
+    )
+
+
+def _counted(codes: Tensor) -> list[tuple[int, int]]:
+    values, counts = codes.unique(return_counts=True)
+    return list(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _counted_rows(rows: Tensor) -> list[tuple[tuple[int, int, int], int]]:
+    values, counts = rows.unique(dim=0, return_counts=True)
+    return [(tuple(row), count) for row, count in zip(values.tolist(), counts.tolist(), strict=True)]
+
+
+def _first_readable(source: sources.Images, chosen: Sequence[int]) -> np.ndarray:
+    """The pixels of the first image that can be read. Raises DataError where none can."""
+    fault = ""
+    for index in chosen:
+        try:
+            return source.load(index)[0]
+        except DataError as error:
+            fault = fault or str(error)
+    raise DataError(f"none of the {len(chosen)} images of {source.name} can be read; the first: {fault}")
+
+
+def _list_of_faults(source: sources.Images, chosen: Sequence[int], kept: Tensor) -> str:
+    """One line for each image that is not among those kept."""
+    bad = sorted(set(chosen) - set(kept.tolist()))
+    faults = [loaded.fault for loaded in sources.read(source, bad, 0)]
+    count = f"{len(bad)} of the {len(chosen)} images of {source.name} cannot be read"
+    lines = "\n".join(f"  {fault}" for fault in faults)
+    return f"{count}:\n{lines}\nrepair or remove them, or leave them out with --on-bad-file skip"
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One pass over a set of images; what it collects is in the order of the images."""
+
+    source: sources.Images
+    chosen: Sequence[int]
+    extractor: FeatureExtractor
+    reading: Reading
+    workers: int
+    embeddings: list[Tensor] = field(default_factory=list)
+    probabilities: list[Tensor] = field(default_factory=list)
+
+    def run(self) -> dict[str, Tensor]:
+        kept: list[int] = []
+        remarks: list[int] = []
+        shapes: list[tuple[int, ...]] = []
+        waiting: list[np.ndarray] = []
+        bad = False
+        for done, loaded in enumerate(sources.read(self.source, self.chosen, self.workers), 1):
+            if self.reading.tell is not None:
+                self.reading.tell(self.source.name, done, len(self.chosen))
+            if loaded.pixels is None:
+                bad = True
+                continue
+            if bad and self.reading.on_bad_file == "stop":
+                kept.append(loaded.index)  # read on for the list of bad files only
+                continue
+            if shapes and loaded.pixels.shape != shapes[0] and not getattr(self.extractor, "any_size", False):
+                raise DataError(self._mixed(kept[0], shapes[0], loaded))
+            kept.append(loaded.index)
+            remarks.append(loaded.remark)
+            shapes.append(loaded.pixels.shape)
+            waiting.append(loaded.pixels)
+            if len(waiting) == BATCH:
+                self._extract(waiting)
+                waiting = []
+        if bad and self.reading.on_bad_file == "stop":
+            raise DataError(_list_of_faults(self.source, self.chosen, torch.tensor(kept)))
+        if waiting:
+            self._extract(waiting)
+        found = {
+            "embeddings": torch.cat(self.embeddings),
+            "kept": torch.tensor(kept),
+            "remarks": torch.tensor(remarks, dtype=torch.uint8),
+            "shapes": torch.tensor(shapes, dtype=torch.int32),
+        }
+        return found | ({"probabilities": torch.cat(self.probabilities)} if self.probabilities else {})
+
+    def _extract(self, batch: Sequence[np.ndarray]) -> None:
+        """Features of images of any sizes, those of one size together, in the order of the batch."""
+        places: dict[tuple[int, ...], list[int]] = {}
+        for place, pixels in enumerate(batch):
+            places.setdefault(pixels.shape, []).append(place)
+        order = torch.tensor([place for group in places.values() for place in group]).argsort()
+        parts = [
+            self.extractor(torch.from_numpy(np.stack([batch[place] for place in group])).permute(0, 3, 1, 2))
+            for group in places.values()
+        ]
+        self.embeddings.append(torch.cat([part.embeddings for part in parts])[order])
+        if all(part.probabilities is not None for part in parts):
+            stacked = torch.cat([part.probabilities for part in parts if part.probabilities is not None])
+            self.probabilities.append(stacked[order])
+
+    def _mixed(self, first: int, shape: tuple[int, ...], other: sources.Loaded) -> str:
+        assert other.pixels is not None
+        names, reads = [self.source.called(index) for index in (first, other.index)], self.extractor.name
+        return (
+            f"{names[1]} is {images.size_of(other.pixels.shape)} while {names[0]} is {images.size_of(shape)}, and the "
+            f"features {reads} read images of one size; resize them, or choose features that resize (inception)"
+        )

@@ -1,0 +1,230 @@
+"""Pictures of samples and of truncation curves, as PNG files written atomically."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from genbench.contracts import SampleSpec
+from genbench.storage import atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from PIL.Image import Image
+
+GRID_ITEMS = 100
+ROWS_BESIDE, COLUMNS_BESIDE = 12, 5  # cells of a picture whose cells hold several images
+BORDER, DIVIDER = 90, 200  # greys of the lines around images, and between cells
+FEW_CURVES = 3  # up to here every point of a truncation curve is labelled
+SMOOTHING = 4  # lines are drawn this many times larger, then shrunk, so that their edges are smooth
+PEN_CELL, WAVE_CELL = (48, 48), (120, 48)  # width and height in pixels
+PAPER, INK, START = (255, 255, 255), (30, 40, 70), (220, 90, 40)
+PALETTE = np.array([[250, 190, 60], [70, 120, 190], [170, 170, 170], [60, 160, 110], [200, 80, 80]], dtype=np.uint8)
+
+
+def file_name(model: str) -> str:
+    """A model's name as a file name: ``package.module:make`` becomes ``package.module-make``."""
+    return re.sub(r"[^\w.+-]+", "-", model).strip(".-") or "model"
+
+
+def save_grid(samples: Tensor, spec: SampleSpec, path: Path, picture: str = "") -> None:
+    """A grid of images, or sequences as rows of coloured cells; at least 400 pixels wide. Other shapes: no picture.
+
+    `picture` says what a sequence is, where it is more than symbols: "pen" draws written lines (a dot where each
+    begins) from directions (T,) or positions (T, 2), "wave" the curve of audio (T,), 256 levels read as mu-law.
+    """
+    if picture == "pen":
+        image = _line_grid([_fit(path, PEN_CELL) for path in _pen_paths(samples, spec)], PEN_CELL, dots=True)
+    elif picture == "wave":
+        image = _line_grid(_curves(samples, spec), WAVE_CELL)
+    elif spec.is_image and spec.shape[0] in (1, 3):
+        image = _enlarged(_image_grid(samples, spec))
+    elif len(spec.shape) == 1 and spec.levels is not None:
+        image = _enlarged(_sequence_rows(samples, spec.levels))
+    else:
+        return
+    atomic.write(path, lambda part: image.save(part, format="PNG"))
+
+
+def save_beside(parts: Sequence[tuple[Tensor, SampleSpec]], path: Path) -> None:
+    """Several images side by side in each cell, as a source, its translation and its target, a line between cells.
+
+    `parts` are the items (n, *shape) of each, all of one height, with their spec; the first 60 items are shown.
+    Channels that are no colours stand beside each other. Other shapes: no picture.
+    """
+    if not all(spec.is_image for _, spec in parts):
+        return
+    count = min(ROWS_BESIDE * COLUMNS_BESIDE, *(len(items) for items, _ in parts))
+    images = [image for items, spec in parts for image in _planes(items[:count], spec)]
+    line = np.full((count, images[0].shape[1], 1, 3), BORDER, dtype=np.uint8)
+    cells = np.concatenate([piece for image in images for piece in (line, image)][1:], axis=2)
+    image = _enlarged(_cells(cells, COLUMNS_BESIDE, DIVIDER), least=800)
+    atomic.write(path, lambda part: image.save(part, format="PNG"))
+
+
+def _planes(samples: Tensor, spec: SampleSpec) -> list[np.ndarray]:
+    """Images as they are where they can be drawn, else each of their channels on its own."""
+    if spec.shape[0] in (1, 3):
+        return [_pixels(samples, spec)]
+    single = SampleSpec((1, *spec.shape[1:]), spec.levels)
+    return [_pixels(samples[:, [channel]], single) for channel in range(spec.shape[0])]
+
+
+def _enlarged(pixels: np.ndarray, least: int = 400) -> Image:
+    from PIL import Image
+
+    scale = max(1, math.ceil(least / pixels.shape[1]))
+    return Image.fromarray(pixels.repeat(scale, 0).repeat(scale, 1))
+
+
+def _pen_paths(samples: Tensor, spec: SampleSpec) -> np.ndarray:
+    """Positions float64 (n, T, 2), y upwards. Level k of directions is a step of length 1 at angle 2 pi k / levels."""
+    if spec.levels is None:
+        return samples.double().numpy()
+    angles = 2 * np.pi * samples.double().numpy() / spec.levels
+    steps = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    return np.concatenate([np.zeros((len(steps), 1, 2)), steps.cumsum(1)], axis=1)
+
+
+def _fit(path: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    """A path (T, 2) as pixels of its cell, y downwards, as large as the cell allows."""
+    low, high = path.min(0), path.max(0)
+    scale = 0.8 * min(cell) / max((high - low).max(), 1e-12)
+    fitted: np.ndarray = (path - (low + high) / 2) * [scale, -scale] + [cell[0] / 2, cell[1] / 2]
+    return fitted
+
+
+def _curves(samples: Tensor, spec: SampleSpec) -> list[np.ndarray]:
+    """Audio (n, T) as curves in pixels of their cells; the loudest of all curves fills its cell's height."""
+    values = samples.double().numpy()
+    if spec.levels is not None:
+        compressed = 2 * values / (spec.levels - 1) - 1
+        values = np.sign(compressed) * (spec.levels ** np.abs(compressed) - 1) / (spec.levels - 1)
+    width, height = WAVE_CELL
+    heights = height / 2 - 0.45 * height * values / max(np.abs(values).max(), 1e-12)
+    across = np.linspace(3, width - 3, values.shape[1])
+    return [np.stack([across, curve], axis=1) for curve in heights]
+
+
+def _line_grid(paths: list[np.ndarray], cell: tuple[int, int], dots: bool = False) -> Image:
+    """Paths (T, 2), each in pixels of its own cell, as dark lines on white paper."""
+    from PIL import Image, ImageDraw
+
+    columns = math.ceil(math.sqrt(len(paths)))
+    rows = math.ceil(len(paths) / columns)
+    size = columns * cell[0], rows * cell[1]
+    image = Image.new("RGB", (SMOOTHING * size[0], SMOOTHING * size[1]), PAPER)
+    draw = ImageDraw.Draw(image)
+    for index, path in enumerate(paths):
+        corner = np.array([index % columns * cell[0], index // columns * cell[1]])
+        points = [(float(x), float(y)) for x, y in SMOOTHING * (corner + path)]
+        draw.line(points, fill=INK, width=(2 if dots else 1) * SMOOTHING, joint="curve")
+        if dots:
+            (x, y), radius = points[0], 2 * SMOOTHING
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=START)
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
+def _pixels(samples: Tensor, spec: SampleSpec) -> np.ndarray:
+    """Images (n, 1 or 3, H, W) as RGB bytes (n, H, W, 3)."""
+    values = samples.float().numpy()
+    low, high = (values.min(), values.max()) if spec.levels is None else (0, spec.levels - 1)
+    images = np.round(255 * (values - low) / max(high - low, 1e-12)).astype(np.uint8).transpose(0, 2, 3, 1)
+    return np.broadcast_to(images, (*images.shape[:3], 3))
+
+
+def _image_grid(samples: Tensor, spec: SampleSpec) -> np.ndarray:
+    return _cells(_pixels(samples, spec), math.ceil(math.sqrt(len(samples))), BORDER)
+
+
+def _cells(images: np.ndarray, columns: int, border: int) -> np.ndarray:
+    """Images (n, H, W, 3) in rows, with lines of a grey around each."""
+    rows = math.ceil(len(images) / columns)
+    height, width = images.shape[1:3]
+    grid = np.full((rows * (height + 1) + 1, columns * (width + 1) + 1, 3), border, dtype=np.uint8)
+    for index, image in enumerate(images):
+        top, left = 1 + index // columns * (height + 1), 1 + index % columns * (width + 1)
+        grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def _sequence_rows(samples: Tensor, levels: int) -> np.ndarray:
+    colours = PALETTE if levels <= len(PALETTE) else np.linspace(0, 255, levels).astype(np.uint8)[:, None].repeat(3, 1)
+    return colours[samples[:40].numpy()]
+
+
+def save_tradeoff(
+    groups: Mapping[str, Mapping[str, pd.DataFrame]], path: Path, quality: str = "fid", variety: str = "is"
+) -> None:
+    """Truncation curves of models in groups: above precision against recall, below FID against IS, a column a group.
+
+    A point is labelled with its psi (of many curves the first and last), that of a model without truncation with the
+    model's name. Columns of curves share the axes of precision and recall; FID's axes are logarithmic. A single group
+    has its two panels side by side.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shape = (1, 2) if len(groups) == 1 else (2, len(groups))
+    size = (5.5 * shape[1], 4.6 * shape[0])
+    figure, panels = pyplot.subplots(*shape, figsize=size, layout="constrained")
+    pairs = panels.reshape(2, -1).T
+    titles = {"precision": "precision ↑", "recall": "recall ↑", "fid": "FID ↓", "is": "Inception Score ↑"}
+    for (group, curves), pair in zip(groups.items(), pairs, strict=True):
+        points = all(len(curve) == 1 for curve in curves.values())
+        few = points or len(curves) <= FEW_CURVES
+        for panel, (x, y) in zip(pair, (("recall", "precision"), (variety, quality)), strict=True):
+            for number, (model, curve) in enumerate(curves.items()):
+                if x in curve and y in curve:
+                    _curve(panel, curve.dropna(subset=[x, y]), (x, y), model, _colour(number, len(curves)), few)
+            panel.set_xlabel(titles.get(x, x))
+            panel.set_ylabel(titles.get(y, y))
+            panel.set_yscale("log" if y == "fid" else "linear")
+            panel.margins(0.2 if points else 0.08)  # names need room
+            panel.grid(alpha=0.3)
+            panel.set_title(group)
+        if pair[0].has_data() and not points:
+            pair[0].legend(fontsize=8 if few else 7, ncols=1 if few else 2)
+    drawn = [pair[0] for pair, curves in zip(pairs, groups.values(), strict=True) if max(map(len, curves.values())) > 1]
+    for panel in drawn[1:]:
+        panel.sharex(drawn[0])
+        panel.sharey(drawn[0])
+    for panel in drawn:
+        panel.autoscale()
+    atomic.write(path, lambda part: figure.savefig(part, format="png", dpi=110))
+    pyplot.close(figure)
+
+
+def _colour(number: int, many: int) -> tuple[str, str]:
+    """A colour and a marker for the curve of that number among `many`."""
+    return f"C{number % 10}", "o" if many <= 10 or number < 10 else "s"
+
+
+def _curve(
+    panel: Any, curve: pd.DataFrame, axes: tuple[str, str], model: str, style: tuple[str, str], few: bool
+) -> None:
+    x, y = axes
+    colour, marker = style
+    errors = {axis: curve[f"{name}_stderr"] for axis, name in (("xerr", x), ("yerr", y)) if f"{name}_stderr" in curve}
+    line = {"fmt": f"{marker}-", "ms": 4, "lw": 1.2, "elinewidth": 0.7, "label": model, "color": colour}
+    panel.errorbar(curve[x], curve[y], **errors, **line)
+    for index, (psi, across, up) in enumerate(zip(curve["psi"], curve[x], curve[y], strict=True)):
+        if few or index in (0, len(curve) - 1):
+            label, ha = (model, "right") if math.isnan(psi) else ("∞" if math.isinf(psi) else f"{psi:g}", "left")
+            panel.annotate(
+                label,
+                (across, up),
+                textcoords="offset points",
+                xytext=(5 if ha == "left" else -5, 5),
+                ha=ha,
+                fontsize=7 if few else 6,
+                color=colour,
+            )

@@ -1,0 +1,1 @@
+"""Arrays in, numbers out, on any device: linear algebra, moments, and exact nearest neighbours."""

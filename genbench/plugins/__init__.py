@@ -1,0 +1,1 @@
+"""What can be named and how it is found: entry points, and the cards of what comes with genbench."""

@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from genbench.leaderboard.boards import leaderboard
     from genbench.numerics import linalg
     from genbench.numerics.estimate import Estimate
+    from genbench.plugins.cards import Card, ModelCard
     from genbench.plugins.extractors import Computing
-    from genbench.plugins.registry import Card, ModelCard
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Budget": "genbench.contracts",
-    "Card": "genbench.plugins.registry",
+    "Card": "genbench.plugins.cards",
     "Computing": "genbench.plugins.extractors",
     "Dataset": "genbench.contracts",
     "Estimate": "genbench.numerics.estimate",
     "GenbenchError": "genbench.errors",
-    "ModelCard": "genbench.plugins.registry",
+    "ModelCard": "genbench.plugins.cards",
     "Reading": "genbench.evaluation.extraction",
     "Report": "genbench.evaluation.evaluate",
     "SampleSpec": "genbench.contracts",

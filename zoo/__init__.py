@@ -6,7 +6,7 @@ finds it through the entry point ``genbench.models``, as it finds anybody's.
 
 from __future__ import annotations
 
-from genbench.plugins.registry import ModelCard
+from genbench.plugins.cards import ModelCard
 from zoo import anchors, autoregressive, energy, flow, gan, mixture, sequence, translation, vae
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from genbench.contracts import Dataset, Effort, FeatureExtractor, Features, Metric, Reads, Setting
+from genbench.contracts import Dataset, FeatureExtractor, Features, Metric, Reads
 from genbench.errors import DataError, InputError, RegistryError
 from genbench.plugins import extractors, registry
 from genbench.storage import cache
@@ -21,183 +21,14 @@ if TYPE_CHECKING:
 
 CONVENTIONS = 1  # raised whenever a metric's definition changes, so that old and new numbers never meet
 
-# What every board of images shows beside its first metrics.
-MORE_METRICS = ("fid-infinity", "kid", "mind", "density-coverage", "vendi", "memorization", "parzen")
-IMAGE_METRICS = (
-    *("fid", "is", "precision-recall", "classes", "likelihood", "accuracy", "outliers", "reconstruction"),
-    *("per-class-fid", *MORE_METRICS),
-)
-SEQUENCE_METRICS = ("likelihood", "fid", "precision-recall", "outliers", "kid", "density-coverage", "memorization")
-# Where the features know no classes.
-PIXEL_METRICS = ("fid", "precision-recall", "likelihood", "outliers", "reconstruction", *MORE_METRICS)
-
-# Where samples are translations of the held-out sources.
-ALIKE_METRICS = ("cycle-error", "class-kept", "precision-recall", "classes", "kid", "density-coverage")
-TRANSLATION_METRICS = ("fid", "paired-error", *ALIKE_METRICS)
-# Where sources and targets look alike as sets, so that only the pairs tell a translation from a copy.
-PAIRED_METRICS = ("paired-error", "fid", *ALIKE_METRICS)
 OF_SAMPLES: tuple[Reads, ...] = ("samples", "translation")  # what is read of n items that a model makes
 
 
-@dataclass(frozen=True, slots=True)
-class Benchmark:
-    """What is compared and how. The first metric's first column ranks the board.
+from genbench.plugins.bundled_benchmarks import BENCHMARKS as _B
+from genbench.plugins.bundled_benchmarks import PIXEL_METRICS, SEQUENCE_METRICS
+from genbench.plugins.cards import Benchmark
 
-    `picture` says how samples of sequences are drawn: "pen", "wave", or "" for rows of coloured symbols; `bundled` that
-    the data needs no files and no network.
-    """
-
-    name: str
-    dataset: str
-    features: str
-    metrics: tuple[str, ...]
-    n: int
-    summary: str = ""
-    effort: Effort = field(default_factory=Effort)
-    picture: Literal["", "pen", "wave"] = ""
-    bundled: bool = True
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns of its board, from left to right."""
-        return [column.name for metric in self.metrics for column in metric_named(metric).columns]
-
-    def setting(self, model: str, dataset: Dataset, device: str, trained: bool = True) -> Setting:
-        """What a model's factory is told on this benchmark."""
-        return Setting(model, self.name, dataset, device, trained, self.effort)
-
-
-BENCHMARKS: Mapping[str, Benchmark] = {
-    benchmark.name: benchmark
-    for benchmark in (
-        Benchmark("digits", "digits", "digits-cnn", IMAGE_METRICS, 1000, "8x8 grey digits, bundled; the default"),
-        Benchmark(
-            "digits-binary",
-            "digits-binary",
-            "digits-cnn",
-            IMAGE_METRICS,
-            1000,
-            "8x8 binary digits, bundled",
-        ),
-        Benchmark(
-            "weather",
-            "weather",
-            "transitions",
-            ("likelihood", "gap", "fid", "precision-recall", "outliers"),
-            1000,
-            "30 days of weather, bundled; the truth is known",
-        ),
-        Benchmark(
-            "strokes",
-            "strokes",
-            "pen-path",
-            SEQUENCE_METRICS,
-            1000,
-            "pen directions of the digits, bundled",
-            picture="pen",
-        ),
-        Benchmark(
-            "strokes-positions",
-            "strokes-positions",
-            "pen-path",
-            SEQUENCE_METRICS,
-            1000,
-            "pen positions of the digits, bundled",
-            picture="pen",
-        ),
-        Benchmark(
-            "tones",
-            "tones",
-            "spectrum",
-            SEQUENCE_METRICS,
-            1000,
-            "harmonic tones as 8-bit audio, drawn here",
-            picture="wave",
-        ),
-        Benchmark(
-            "edges2digits",
-            "edges2digits",
-            "digits-cnn",
-            TRANSLATION_METRICS,
-            797,
-            "outlines filled to digits, bundled; in pairs",
-        ),
-        Benchmark(
-            "thin2bold",
-            "thin2bold",
-            "digits-cnn",
-            TRANSLATION_METRICS,
-            399,
-            "thin digits made bold, bundled; without pairs",
-        ),
-        Benchmark(
-            "pose",
-            "pose",
-            "digits-cnn",
-            PAIRED_METRICS,
-            797,
-            "digits turned into a pose that is shown, bundled; in pairs",
-        ),
-        Benchmark(
-            "slant",
-            "slant",
-            "digits-cnn",
-            PAIRED_METRICS,
-            797,
-            "digits leant by a number, bundled; the truth is known",
-        ),
-        Benchmark(
-            "pendigits",
-            "pendigits",
-            "pen-path",
-            SEQUENCE_METRICS,
-            1000,
-            "pen directions, --data-root",
-            picture="pen",
-            bundled=False,
-        ),
-        Benchmark(
-            "pendigits-positions",
-            "pendigits-positions",
-            "pen-path",
-            SEQUENCE_METRICS,
-            1000,
-            "pen positions, --data-root",
-            picture="pen",
-            bundled=False,
-        ),
-        Benchmark("mnist", "mnist", "mnist-cnn", IMAGE_METRICS, 10_000, "28x28 grey digits, downloaded", bundled=False),
-        Benchmark(
-            "mnist-binary",
-            "mnist-binary",
-            "mnist-cnn",
-            IMAGE_METRICS,
-            10_000,
-            "28x28 binary digits, downloaded",
-            # As Salakhutdinov and Murray (2008) for machines of this size.
-            Effort(ais_chains=100, ais_temperatures=14_500),
-            bundled=False,
-        ),
-        Benchmark(
-            "fashion-mnist",
-            "fashion-mnist",
-            "identity",
-            PIXEL_METRICS,
-            10_000,
-            "28x28 grey clothes, downloaded",
-            bundled=False,
-        ),
-        Benchmark(
-            "cifar10",
-            "cifar10",
-            "identity",
-            PIXEL_METRICS,
-            10_000,
-            "3x32x32 colour photographs, downloaded",
-            bundled=False,
-        ),
-    )
-}
+BENCHMARKS = {b.name: b for b in _B}
 
 
 @dataclass(frozen=True, eq=False)

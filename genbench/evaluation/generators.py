@@ -24,6 +24,7 @@ from genbench.contracts import (
 )
 from genbench.errors import GenbenchError, InputError, ModelError, RegistryError, Unsupported
 from genbench.plugins import registry
+from genbench.plugins.cards import ModelCard
 
 CHUNK = 1000  # samples drawn under one scoped seed; part of every protocol that reads samples
 PROBE = 16  # samples whose bytes identify a generator that declares no version
@@ -31,17 +32,17 @@ PROBE = 16  # samples whose bytes identify a generator that declares no version
 T = TypeVar("T")
 
 
-def resolve(name: str) -> registry.ModelCard:
+def resolve(name: str) -> ModelCard:
     """The card of a model's name, or a card for ``module:factory``. Raises RegistryError."""
     if ":" in name:
-        return registry.ModelCard(name, name, "given on the command line")
+        return ModelCard(name, name, "given on the command line")
     card = registry.find("models", name)
-    if not isinstance(card, registry.ModelCard):
+    if not isinstance(card, ModelCard):
         raise RegistryError(f"{name} is listed under genbench.models without a ModelCard")
     return card
 
 
-def build(card: registry.ModelCard, setting: Setting) -> Generator:
+def build(card: ModelCard, setting: Setting) -> Generator:
     """The generator behind a card: its target called with the setting, or with nothing, or as it is.
 
     Raises RegistryError or ModelError in one sentence, whatever the model's own code raises.

@@ -16,7 +16,7 @@ from genbench.evaluation.benchmarks import OF_SAMPLES, Task
 from genbench.evaluation.driver import Rows, measure
 from genbench.evaluation.evidence import Collected
 from genbench.leaderboard import pictures
-from genbench.plugins.registry import ModelCard
+from genbench.plugins.cards import ModelCard
 from genbench.storage import npz, results
 from genbench.storage.results import Result
 

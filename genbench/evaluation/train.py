@@ -15,13 +15,14 @@ from genbench.errors import GenbenchError, ModelError
 from genbench.evaluation import benchmarks, generators
 from genbench.leaderboard import pictures
 from genbench.plugins import registry
+from genbench.plugins.cards import ModelCard
 from genbench.storage import atomic, cache, snapshots
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
 COLUMNS = ("benchmark", "model", "seed", "budget", "seconds", "version")  # of the log of trainings
 
 
-def _fresh(card: registry.ModelCard, setting: Setting) -> Generator:
+def _fresh(card: ModelCard, setting: Setting) -> Generator:
     try:
         return generators.build(card, setting)
     except ModelError as error:
@@ -51,7 +52,7 @@ class Plan:
     resume: bool = False
 
 
-def train(card: registry.ModelCard, benchmark: str, plan: Plan, progress: Progress | None = None) -> Trained:
+def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None = None) -> Trained:
     """Build a fresh model, fit it under a scoped seed and save it with its record.
 
     The old checkpoint is replaced only once training has succeeded; until then the last good state is kept in the
@@ -85,7 +86,7 @@ def train(card: registry.ModelCard, benchmark: str, plan: Plan, progress: Progre
     return Trained(path, figures, seconds)
 
 
-def kept_state(card: registry.ModelCard, benchmark: str, plan: Plan, dataset: Dataset) -> snapshots.FileSnapshots:
+def kept_state(card: ModelCard, benchmark: str, plan: Plan, dataset: Dataset) -> snapshots.FileSnapshots:
     """Where the states of a training are kept while it is under way."""
     identity = {
         "model": card.name,
@@ -97,7 +98,7 @@ def kept_state(card: registry.ModelCard, benchmark: str, plan: Plan, dataset: Da
     return snapshots.FileSnapshots(state_path(card, benchmark), identity)
 
 
-def state_path(card: registry.ModelCard, benchmark: str) -> Path:
+def state_path(card: ModelCard, benchmark: str) -> Path:
     """The file that holds the states of a training under way: in the cache folder."""
     name = benchmarks.find(benchmark).name
     return cache.root() / "training" / pictures.file_name(name) / f"{pictures.file_name(card.name)}.pt"
@@ -121,18 +122,18 @@ class Todo:
             self.done = self._read()
         self._write()
 
-    def pairs(self, benchmark: str | None = None) -> Iterator[tuple[registry.ModelCard, str]]:
+    def pairs(self, benchmark: str | None = None) -> Iterator[tuple[ModelCard, str]]:
         """Every trainable model with each bundled benchmark (or the one named) that it stands on, unless it is done."""
         for board in benchmarks.bundled() if benchmark is None else [benchmark]:
             for card in registry.models().values():
                 if "training" in card.capabilities and card.stands_on(board) and not self._is_done(card, board):
                     yield card, board
 
-    def plan_of(self, card: registry.ModelCard, benchmark: str) -> Plan:
+    def plan_of(self, card: ModelCard, benchmark: str) -> Plan:
         """How a model is trained: a plan to resume begins those of which nothing is kept."""
         return replace(self.plan, resume=self.plan.resume and state_path(card, benchmark).is_file())
 
-    def note(self, card: registry.ModelCard, benchmark: str, trained: Trained) -> None:
+    def note(self, card: ModelCard, benchmark: str, trained: Trained) -> None:
         """Write down that a training is finished, beside what other processes may have noted meanwhile."""
         self.done = self._read()
         self.done[benchmark, card.name] = {
@@ -150,7 +151,7 @@ class Todo:
         seconds = sum(float(row["seconds"]) for row in self.done.values())
         return f"{len(self.done)} models are trained, in {seconds / 60:.1f} min"
 
-    def _is_done(self, card: registry.ModelCard, benchmark: str) -> bool:
+    def _is_done(self, card: ModelCard, benchmark: str) -> bool:
         noted = self.done.get((benchmark, card.name))
         if noted is None or noted["seed"] != str(self.plan.seed) or noted["budget"] != str(self.plan.steps or ""):
             return False
@@ -159,7 +160,7 @@ class Todo:
         except GenbenchError:
             return False
 
-    def _version(self, card: registry.ModelCard, benchmark: str) -> str:
+    def _version(self, card: ModelCard, benchmark: str) -> str:
         found = benchmarks.find(benchmark)
         dataset = benchmarks.load_dataset(found, self.plan.data_root)
         return generators.version(generators.build(card, found.setting(card.name, dataset, "cpu")))

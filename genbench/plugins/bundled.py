@@ -5,7 +5,7 @@ They are found through entry points, as everybody's are; a bundled part is added
 
 from __future__ import annotations
 
-from genbench.plugins.registry import Card
+from genbench.plugins.cards import Card
 
 
 def datasets() -> list[Card]:

@@ -13,51 +13,14 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from genbench.errors import RegistryError
+from genbench.plugins.cards import Card, ModelCard
 
-Group = Literal["models", "datasets", "features", "metrics"]
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """A name, the ``"module:object"`` behind it, and one line on what it is."""
-
-    name: str
-    target: str
-    summary: str = ""
-
-    def __post_init__(self) -> None:
-        module, colon, attribute = self.target.partition(":")
-        if not (module and colon and attribute):
-            raise ValueError(f"target of {self.name!r} must read 'module:object', got {self.target!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard(Card):
-    """A model of the catalogue: its family, the paper that defines it, and the boards on which it stands by default.
-
-    `target` is a factory that takes a `contracts.Setting`, or nothing, and returns a generator. An empty `benchmarks`
-    puts the model on no board by itself; ``("*",)`` on every one.
-    """
-
-    family: str = ""
-    reference: str = ""
-    year: int | None = None
-    benchmarks: tuple[str, ...] = ()
-    capabilities: tuple[str, ...] = ()
-
-    @property
-    def home(self) -> str:
-        """The board that is meant where none is named: the first of the model's own, else digits."""
-        return next((name for name in self.benchmarks if name != "*"), "digits")
-
-    def stands_on(self, benchmark: str) -> bool:
-        return benchmark in self.benchmarks or "*" in self.benchmarks
+Group = Literal["models", "datasets", "features", "metrics", "benchmarks"]
 
 
 @cache

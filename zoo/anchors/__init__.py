@@ -1,6 +1,6 @@
 """The anchors, between which every model lies. Here are only their cards, which import nothing heavy."""
 
-from genbench.plugins.registry import ModelCard
+from genbench.plugins.cards import ModelCard
 
 CARDS = (
     ModelCard(

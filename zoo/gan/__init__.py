@@ -1,6 +1,6 @@
 """Generative adversarial networks. Here are only their cards, which import nothing heavy."""
 
-from genbench.plugins.registry import ModelCard
+from genbench.plugins.cards import ModelCard
 from zoo.cards import BINARY, GREY, LATENT
 
 F_GAN = "Nowozin, Cseke, Tomioka, f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization"

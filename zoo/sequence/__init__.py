@@ -1,6 +1,6 @@
 """Models of sequences. Here are only their cards, which import nothing heavy."""
 
-from genbench.plugins.registry import ModelCard
+from genbench.plugins.cards import ModelCard
 from zoo.cards import BINARY, GREY
 
 CARDS = (

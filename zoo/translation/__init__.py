@@ -1,6 +1,6 @@
 """Image-to-image models. Here are only their cards, which import nothing heavy."""
 
-from genbench.plugins.registry import ModelCard
+from genbench.plugins.cards import ModelCard
 
 CARDS = (
     ModelCard(

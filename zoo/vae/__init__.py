@@ -1,6 +1,6 @@
 """Autoencoders and models with latent variables. Here are only their cards, which import nothing heavy."""
 
-from genbench.plugins.registry import ModelCard
+from genbench.plugins.cards import ModelCard
 from zoo.cards import BINARY, GREY, LATENT
 
 CARDS = (

@@ -6,6 +6,7 @@ __all__ = [
     "ConformanceError",
     "DataError",
     "GenbenchError",
+    "GenbenchWarning",
     "InputError",
     "ModelError",
     "RegistryError",
@@ -16,6 +17,10 @@ __all__ = [
 
 class GenbenchError(Exception):
     """Base of every error that genbench raises on purpose."""
+
+
+class GenbenchWarning(UserWarning):
+    """What a user should know, although the work goes on."""
 
 
 class InputError(GenbenchError, ValueError):

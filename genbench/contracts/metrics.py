@@ -63,7 +63,8 @@ class Column:
     """One column of a board; the direction belongs here, never to the table that sorts by it.
 
     `better` is "zero" where the best value is 0 and both sides of it are worse. `note` is what every board that shows
-    the column must say of it.
+    the column must say of it. `general` is the title where the features are not those that the title stands for, as a
+    distance between pixels is no FID; empty where the title suits all.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Column:
     digits: int = 3
     unit: str = ""
     note: str = ""
+    general: str = ""
 
 
 @dataclass(frozen=True, slots=True)

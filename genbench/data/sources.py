@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
+from genbench.contracts import SampleSpec
 from genbench.data import images
 from genbench.data.files import classes_of
 from genbench.errors import DataError
@@ -221,3 +222,30 @@ def default_workers() -> int:
     """Threads that decode: one for each processor that this process may use, 8 at most."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(8, available)
+
+
+class PixelDigest:
+    """A hash of images, one by one in order: the same for the same pictures from files, arrays or data sets."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256(b"images")
+
+    def add(self, pixels: np.ndarray) -> None:
+        """Take in one image, uint8 (H, W, C)."""
+        self._digest.update(f"{pixels.shape} ".encode())
+        self._digest.update(np.ascontiguousarray(pixels).data)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def digest_of_items(items: Tensor, spec: SampleSpec) -> str:
+    """A hash of items (n, *shape); of images of 256 levels the one that `PixelDigest` gives."""
+    if spec.is_image and spec.levels == 256:
+        digest = PixelDigest()
+        for image in items.permute(0, 2, 3, 1).contiguous().numpy():
+            digest.add(image)
+        return digest.hexdigest()
+    plain = hashlib.sha256(repr((spec.levels, tuple(items.shape))).encode())
+    plain.update(items.contiguous().numpy().tobytes())
+    return plain.hexdigest()

@@ -1,148 +1,173 @@
-"""A benchmark: a dataset, a feature extractor, metrics and the protocol that they are computed by."""
+"""A benchmark at hand: its data, extractor and metrics loaded, with the protocol that they make together."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from genbench.contracts import Dataset, FeatureExtractor, Features, Metric, Reads
+from genbench.contracts import Dataset, FeatureExtractor, Features, Metric, Setting, parts_read
+from genbench.data import sources
 from genbench.errors import DataError, InputError, RegistryError
+from genbench.evaluation import extraction
+from genbench.evaluation.protocol import Protocol, digest
+from genbench.evaluation.reference import Reference
 from genbench.plugins import extractors, registry
-from genbench.storage import cache
-from genbench.storage.results import SCHEMA, fingerprint
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-CONVENTIONS = 1  # raised whenever a metric's definition changes, so that old and new numbers never meet
-
-OF_SAMPLES: tuple[Reads, ...] = ("samples", "translation")  # what is read of n items that a model makes
-
-
-from genbench.plugins.bundled_benchmarks import BENCHMARKS as _B
 from genbench.plugins.bundled_benchmarks import PIXEL_METRICS, SEQUENCE_METRICS
 from genbench.plugins.cards import Benchmark
+from genbench.plugins.extractors import Computing
+from genbench.plugins.metrics import metric_named
 
-BENCHMARKS = {b.name: b for b in _B}
+N_OF_FILES = 1000  # samples drawn of each model where a folder or file is the benchmark
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A benchmark with its data, extractor and metrics at hand, and the number of samples to draw."""
+    """A benchmark with its data, extractor and metrics at hand, and the number of samples to draw.
+
+    `own` says that data and features are the benchmark's own, so that its columns mean what their titles say.
+    """
 
     benchmark: Benchmark
     dataset: Dataset
     extractor: FeatureExtractor
     metrics: tuple[Metric, ...]
     n: int
+    computing: Computing = field(default_factory=Computing)
+    own: bool = True
 
     @cached_property
-    def reference(self) -> Features:
-        """The features of the held-out split, from the cache where they are there."""
-        return self._features("heldout", self.dataset.heldout)
+    def reference(self) -> Reference:
+        """The held-out split: its features, and those of the train split, from the cache where they are there."""
+        data = self.dataset
+
+        def features(split: str) -> Features:
+            items = getattr(data, split)
+            return extraction.of_items(items, sources.digest_of_items(items, data.spec), self.extractor)
+
+        return Reference(
+            content=sources.digest_of_items(data.heldout, data.spec),
+            size=len(data.heldout),
+            make_features=lambda: features("heldout"),
+            make_train_features=lambda: features("train"),
+            train_content=sources.digest_of_items(data.train, data.spec),
+            labels=data.heldout_labels,
+            classes=data.classes,
+            dataset=data,
+        )
 
     @cached_property
-    def train_features(self) -> Features:
-        """The features of the train split, from the cache where they are there."""
-        return self._features("train", self.dataset.train)
+    def protocol(self) -> Protocol:
+        """How its numbers are computed."""
+        reference, effort = self.reference, dataclasses.asdict(self.benchmark.effort)
+        samples: dict[str, object] = {"features": self.extractor.fingerprint, "n": self.n}
+        if self.dataset.source is not None:
+            samples["samples"] = f"translations of the first n held-out sources of {self.dataset.sha256}"
+        real = {"reference": reference.content, "reference size": reference.size}
+        return Protocol(
+            parts={
+                "samples": lambda: samples,
+                "translation": lambda: samples | real,
+                "real": lambda: real,
+                "train": lambda: {"train": reference.train_content},
+                "labels": lambda: {"labels": digest(reference.labels), "labels of samples": "the extractor's guess"},
+                "log_prob": lambda: real | {"effort": effort},
+                "classes": lambda: real | {"labels": digest(reference.labels), "effort": effort},
+                "outliers": lambda: real | {"outliers": digest(reference.outliers), "effort": effort},
+                "reconstruction": lambda: real,
+            },
+            n=self.n,
+            reference=reference.size,
+            features=self.extractor.name,
+        )
 
-    def _features(self, split: str, items: Tensor) -> Features:
-        def extract() -> dict[str, Tensor]:
-            found = self.extractor(items)
-            rest = {} if found.probabilities is None else {"probabilities": found.probabilities}
-            return {"embeddings": found.embeddings, **rest}
+    @property
+    def variant(self) -> str:
+        """In which way this is not the benchmark's own protocol, as a part of a file name; empty where it is."""
+        parts = []
+        if self.n != self.benchmark.n:
+            parts.append(f"n{self.n}")
+        if not self.own:
+            parts.append(self.extractor.name)
+        if self.computing.precision != "float32":
+            parts.append(self.computing.precision)
+        if self.computing.weights is not None:
+            parts.append(self.computing.weights.stem)
+        return "-".join(parts)
 
-        key = {"features of": split, "data": self.dataset.sha256, "extractor": self.extractor.fingerprint}
-        found = cache.tensors(key, extract)
-        return Features(found["embeddings"], found.get("probabilities"))
-
-    @cached_property
-    def outliers(self) -> Tensor:
-        """Items that have the data's shape and nothing else in common with it."""
-        from genbench.data.outliers import outliers
-
-        return outliers(self.dataset)
-
-    def protocol(self, metric: Metric) -> dict[str, object]:
-        """Everything but the model that can change a metric's numbers."""
-        from genbench.evaluation.generators import CHUNK
-
-        common: dict[str, object] = {
-            "schema": SCHEMA,
-            "conventions": CONVENTIONS,
-            "metric": metric.name,
-            "parameters": parameters(metric),
-            "data": self.dataset.sha256,
-            "reference": len(self.dataset.heldout),
-        }
-        if metric.reads in OF_SAMPLES:
-            if self.dataset.source is not None:
-                common["samples"] = "translations of the first n held-out sources"
-            return common | {"features": self.extractor.fingerprint, "n": self.n, "chunk": CHUNK}
-        if metric.reads == "outliers":
-            common["outliers"] = hashlib.sha256(self.outliers.numpy().tobytes()).hexdigest()
-        return common | {"effort": dataclasses.asdict(self.benchmark.effort)}
-
-    def fingerprint(self, metric: Metric) -> str:
-        return fingerprint(self.protocol(metric))
-
-    def items(self, metric: Metric) -> int:
-        """How many items a metric's numbers are means over: samples, drawn or translated, or held-out items."""
-        return self.n if metric.reads in OF_SAMPLES else len(self.dataset.heldout)
+    def setting_of(self, model: str, device: str, trained: bool = True) -> Setting:
+        """What a model's factory is told on this benchmark."""
+        return setting(self.benchmark, model, self.dataset, device, trained)
 
     def warnings(self) -> list[str]:
         """What a user should know before reading the numbers."""
-        dim = self.reference.embeddings.shape[1]
-        fewest = min(self.n, len(self.dataset.heldout))
-        if any(metric.name == "fid" for metric in self.metrics) and fewest <= dim:
+        if all(metric.name != "fid" for metric in self.metrics):
+            return []
+        dim = self.reference.features.embeddings.shape[1]
+        fewest = min(self.n, self.reference.size)
+        if fewest <= dim:
             return [f"FID needs more samples than the {dim} feature dimensions; with {fewest} it is biased upwards"]
         return []
 
 
-def parameters(metric: object) -> object:
-    """A metric's parameters as they enter the protocol."""
-    if dataclasses.is_dataclass(metric) and not isinstance(metric, type):
-        return dataclasses.asdict(metric)
-    return repr(metric)
-
-
 def find(name: str) -> Benchmark:
-    """The benchmark of that name, or one made for the folder or .npz at that path. Raises RegistryError."""
-    if name in BENCHMARKS:
-        return BENCHMARKS[name]
+    """The benchmark of that name, or one made for the folder or .npz at that path.
+
+    Raises RegistryError for an unknown name, and DataError for a path where nothing is.
+    """
+    known = registry.cards("benchmarks")
+    if name in known:
+        benchmark = registry.find("benchmarks", name)
+        assert isinstance(benchmark, Benchmark)
+        return benchmark
     path = Path(name)
     if path.exists():
         from genbench.data import files
 
         stem = path.resolve().name.removesuffix(".npz")
-        if stem in BENCHMARKS:
+        if stem in known:
             raise RegistryError(
                 f"{name} would be called {stem!r} like the bundled benchmark; rename the folder or file"
             )
         if files.is_audio(path):
-            return Benchmark(stem, str(path), "spectrum", SEQUENCE_METRICS, 1000, picture="wave")
-        return Benchmark(stem, str(path), "identity", PIXEL_METRICS, 1000)
+            return Benchmark(stem, str(path), "spectrum", SEQUENCE_METRICS, N_OF_FILES, picture="wave")
+        return Benchmark(stem, str(path), "identity", PIXEL_METRICS, N_OF_FILES)
     if "/" in name or name.endswith(".npz"):
         raise DataError(
             f"{name} does not exist; give a folder of images or WAV files, an .npz, or the name of a benchmark"
         )
-    raise RegistryError(registry.unknown("benchmarks", name, BENCHMARKS))
+    raise RegistryError(registry.unknown("benchmarks", name, known))
+
+
+def setting(benchmark: Benchmark, model: str, dataset: Dataset, device: str, trained: bool = True) -> Setting:
+    """What a model's factory is told on a benchmark."""
+    return Setting(model, benchmark.name, dataset, device, trained, benchmark.effort)
+
+
+def is_registered(benchmark: Benchmark) -> bool:
+    """Whether a benchmark has a name of its own, and was not made for a path."""
+    return benchmark.name in registry.cards("benchmarks")
 
 
 def bundled() -> list[str]:
     """The benchmarks that run anywhere: their data needs no files and no network."""
-    return [benchmark.name for benchmark in BENCHMARKS.values() if benchmark.bundled]
+    cards = registry.cards("benchmarks").values()
+    return [card.name for card in cards if isinstance(card, Benchmark) and card.bundled]
+
+
+def columns(benchmark: Benchmark) -> list[str]:
+    """The columns of its board, from left to right."""
+    return [column.name for metric in benchmark.metrics for column in metric_named(metric).columns]
 
 
 def load_dataset(benchmark: Benchmark, data_root: Path | None = None) -> Dataset:
     """The data of a benchmark. Raises DataError where it can neither be found nor downloaded."""
-    if benchmark.name in BENCHMARKS:
-        return registry.load(registry.find("datasets", benchmark.dataset).target)(data_root)
+    if is_registered(benchmark):
+        target = registry.load(registry.find("datasets", benchmark.dataset).target)
+        dataset: Dataset = target(data_root)
+        return dataset
     from genbench.data.files import load as load_files
 
     return load_files(Path(benchmark.dataset))
@@ -154,42 +179,29 @@ def load(
     metrics: Sequence[str] | None = None,
     n: int | None = None,
     data_root: Path | None = None,
-    features: str | None = None,
+    features: str | extractors.Custom | None = None,
+    computing: Computing | None = None,
 ) -> Task:
     """A benchmark ready to run; `metrics`, `n` and `features` replace its own.
 
     Raises RegistryError for unknown names, DataError where the data cannot be had, InputError where n is too small, or
     larger than the number of sources to translate.
     """
-    benchmark = find(name)
-    if features is not None:
-        benchmark = dataclasses.replace(benchmark, features=features)
+    benchmark, computing = find(name), computing or Computing()
     chosen = tuple(metric_named(metric) for metric in dict.fromkeys(metrics or benchmark.metrics))
     count = benchmark.n if n is None else n
     for metric in chosen:
-        needed = metric.min_samples if metric.reads == "samples" else 1
+        needed = metric.min_samples if "samples" in parts_read(metric) else 1
         if count < needed:
             raise InputError(f"{metric.name} needs at least {needed} samples, n is {count}; raise -n")
     dataset = load_dataset(benchmark, data_root)
     if dataset.source is not None and count > len(dataset.source.heldout):
         raise InputError(f"{name} has {len(dataset.source.heldout)} held-out sources to translate, n is {count}")
     for metric in chosen:
-        if metric.reads == "samples" and len(dataset.heldout) < metric.min_samples:
+        if "real" in parts_read(metric) and len(dataset.heldout) < metric.min_samples:
             raise InputError(
                 f"{metric.name} needs at least {metric.min_samples} held-out items, {name} has {len(dataset.heldout)}"
             )
-    return Task(benchmark, dataset, extractors.make(benchmark.features, dataset.spec), chosen, count)
-
-
-def metric_named(name: str) -> Metric:
-    """A metric by its own name, or by that of one of its columns."""
-    cards = registry.cards("metrics")
-    if name in cards:
-        return registry.load(cards[name].target)()
-    columns: dict[str, Any] = {}
-    for card in cards.values():
-        metric = registry.load(card.target)()
-        columns |= {column.name: metric for column in metric.columns}
-    if name not in columns:
-        raise RegistryError(registry.unknown("metrics", name, {*cards, *columns}))
-    return columns[name]
+    extractor = extractors.make(benchmark.features if features is None else features, dataset.spec, computing)
+    own = features is None or features == benchmark.features
+    return Task(benchmark, dataset, extractor, chosen, count, computing, own)

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from genbench.contracts import Generator
-from genbench.evaluation import benchmarks, run
+from genbench.contracts import Generator, parts_read
+from genbench.errors import GenbenchError
+from genbench.evaluation import benchmarks, guard
+from genbench.evaluation.protocol import DRAWN
+from genbench.evaluation.run import evaluate_generator
 from genbench.evaluation.truncation import sweep
-from genbench.leaderboard import boards
+from genbench.storage.formatting import listing
 from genbench.storage.results import Result, as_table
 
 if TYPE_CHECKING:
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What one evaluation found: its `results` row by row, the same as a `table`, and the `samples` it looked at."""
+    """What one evaluation came to: its `results` row by row, the same as a `table`, and the `samples` it looked at.
+
+    `samples` is None where no metric reads any, and where the generator breaks.
+    """
 
     results: tuple[Result, ...]
     samples: Tensor | None
@@ -31,11 +37,15 @@ class Report:
         """One row per column of the benchmark: value, stderr, kind, status, detail."""
         return as_table(self.results)
 
+    @property
+    def failed(self) -> bool:
+        return any(row.status == "failed" for row in self.results)
+
     def _repr_html_(self) -> str:
         return str(self.table.to_html())
 
     def __str__(self) -> str:
-        return boards.Board.of(self.results).to_text()
+        return listing(self.results)
 
 
 def evaluate(
@@ -54,11 +64,14 @@ def evaluate(
     """
     root = None if data_root is None else Path(data_root)
     task = benchmarks.load(str(benchmark), metrics=metrics, n=n, data_root=root)
-    name = getattr(generator, "name", None) or type(generator).__name__
-    rows, evidence = run.evaluate_generator(generator, task, seed, str(name))
-    drawn = any(metric.reads == "samples" for metric in task.metrics)
-    broken = all(row.status == "failed" for row in rows)
-    return Report(tuple(rows), evidence.samples if drawn and not broken else None)
+    rows, evidence = evaluate_generator(generator, task, seed, guard.name_of(generator))
+    samples = None
+    if any(part in DRAWN for metric in task.metrics for part in parts_read(metric)):
+        try:
+            samples = evidence.samples
+        except GenbenchError:  # the rows say why
+            samples = None
+    return Report(tuple(rows), samples)
 
 
 def tradeoff(

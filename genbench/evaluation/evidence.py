@@ -1,171 +1,202 @@
-"""What the metrics read of one model: samples, features and log-probabilities, each computed once, on first use."""
+"""What metrics read of one model or one set of files: each part made once, on first use, its seconds kept apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
-from genbench import seeding
-from genbench.contracts import (
-    Dataset,
-    Features,
-    Generator,
-    HasClassJoint,
-    HasCycle,
-    HasLogProb,
-    HasReconstruction,
-    HasTranslation,
-)
-from genbench.errors import ModelError, Unsupported
-from genbench.evaluation import generators
-from genbench.evaluation.benchmarks import Task
+from genbench.contracts import Dataset, Features, LogProbs, Reads
+from genbench.errors import GenbenchError, Unsupported
+from genbench.evaluation.progress import Tell
+from genbench.evaluation.reference import Reference
 
 T = TypeVar("T")
 
 
-class Collected:
-    """The evidence of one generator on one task. A part that failed once fails again with the same error."""
+# The steps that make what a metric reads, besides features.
+MODEL_STEPS = ("samples", "log_prob", "outlier_log_prob", "class_log_joint", "reconstruct", "translated", "cycled")
+# By what a metric reads, the parts that are made before it is asked.
+PARTS: Mapping[Reads, tuple[str, ...]] = {
+    "samples": ("samples", "fake"),
+    "real": ("real",),
+    "train": ("train",),
+    "log_prob": ("log_prob",),
+    "classes": ("class_log_joint",),
+    "outliers": ("outlier_log_prob",),
+}
+
+
+class Clock:
+    """Seconds by step; a step inside another counts for itself alone.
+
+    >>> clock = Clock()
+    >>> with clock("metric"), clock("samples"):
+    ...     time.sleep(0.01)
+    >>> clock.seconds["samples"] > clock.seconds["metric"]
+    True
+    """
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._inner: list[float] = []
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        start = time.monotonic()
+        self._inner.append(0.0)
+        try:
+            yield
+        finally:
+            whole = time.monotonic() - start
+            self.seconds[step] += whole - self._inner.pop()
+            if self._inner:
+                self._inner[-1] += whole
+
+
+class Evidence:
+    """The parts of one comparison, by name; a part that failed once fails again with the same error.
+
+    `makers` make the parts that there are; reading another raises Unsupported for the reason in `absent`. The names are
+    those of `contracts.Evidence`.
+    """
 
     def __init__(
         self,
-        generator: Generator,
-        task: Task,
-        seed: int,
-        tell: Callable[[str, int, int], None] | None = None,
-        psi: float | None = None,
+        reference: Reference,
+        makers: Mapping[str, Callable[[], Any]],
+        absent: Mapping[str, str],
+        capabilities: tuple[str, ...] = (),
+        tell: Tell | None = None,
     ) -> None:
-        self.generator, self.task, self.seed, self.psi = generator, task, seed, psi
-        self.tell = tell or (lambda stage, done, total: None)
-        self._parts: dict[str, Any] = {}
+        self.reference, self.makers, self.absent, self.capabilities = reference, makers, absent, capabilities
+        self.tell: Tell = tell or (lambda stage, done, total: None)
+        self.clock = Clock()
+        self._parts: dict[Hashable, Any] = {}
 
     @property
     def dataset(self) -> Dataset:
-        return self.task.dataset
+        if self.reference.dataset is None:
+            raise Unsupported(self.absent[""])
+        return self.reference.dataset
 
     @property
-    def samples(self) -> Tensor:
-        """(n, *shape) as the protocol draws them; truncated where psi is given.
-
-        Where the data has sources and the model translates, they are the translations of the first n held-out ones.
-        """
-        return self.translated if self.translates and self.psi is None else self._once("samples", self._draw)
-
-    @property
-    def translates(self) -> bool:
-        """Whether the data has sources and the model translates."""
-        return self.dataset.source is not None and isinstance(self.generator, HasTranslation)
+    def classes(self) -> tuple[str, ...]:
+        return self.reference.classes
 
     @property
     def real(self) -> Features:
-        return self.task.reference
-
-    @property
-    def fake(self) -> Features:
-        return self._once("features", lambda: self.task.extractor(self.samples))
+        with self.clock("reference"):
+            return self.reference.features
 
     @property
     def train(self) -> Features:
-        return self.task.train_features
+        with self.clock("reference"):
+            return self.reference.train_features
 
     @property
     def real_labels(self) -> Tensor | None:
-        return self.dataset.heldout_labels
+        return self.reference.labels
+
+    @property
+    def samples(self) -> Tensor:
+        samples: Tensor = self._part("samples")
+        return samples
+
+    @property
+    def fake(self) -> Features:
+        features: Features = self._part("fake")
+        return features
 
     @property
     def fake_labels(self) -> Tensor | None:
-        """The classes that the extractor takes the samples for, where it knows those of the data."""
-        seen = self.fake.probabilities
-        return seen.argmax(1) if seen is not None and seen.shape[1] == len(self.dataset.classes) else None
+        labels: Tensor | None = self._part("fake_labels")
+        return labels
 
     @property
-    def log_prob(self) -> Tensor:
-        """float64 (items,) of the held-out split, in nats."""
-        return self._log_probs("log-likelihood", self.dataset.heldout)
+    def log_prob(self) -> LogProbs:
+        log_probs: LogProbs = self._part("log_prob")
+        return log_probs
 
     @property
     def class_log_joint(self) -> Tensor:
-        """float64 (items, classes) of the held-out split, in nats."""
-        if not isinstance(self.generator, HasClassJoint):
-            raise Unsupported("the model defines no class_log_joint")
-        return self._once("class_log_joint", self._joint)
+        joint: Tensor = self._part("class_log_joint")
+        return joint
 
     @property
     def outliers(self) -> Tensor:
-        """Items of the dataset's spec that are nothing like its own."""
-        return self.task.outliers
+        with self.clock("reference"):
+            return self.reference.outliers
 
     @property
-    def outlier_log_prob(self) -> Tensor:
-        """float64 (outliers,), in nats."""
-        return self._log_probs("outliers", self.outliers)
-
-    def reconstruct(self, x: Tensor, what: str, /) -> Tensor:
-        """The model's reconstructions of items x, which are known as `what`."""
-        if not isinstance(self.generator, HasReconstruction):
-            raise Unsupported("the model defines no reconstruct")
-        model = self.generator
-        self.tell("reconstruction", 0, len(x))
-        spec = self.dataset.spec
-        return self._once(f"reconstructed {what}", lambda: generators.reconstructions(model, x, spec, self.seed))
+    def outlier_log_prob(self) -> LogProbs:
+        log_probs: LogProbs = self._part("outlier_log_prob")
+        return log_probs
 
     @property
     def translated(self) -> Tensor:
-        """(n, *shape), the first n held-out sources, translated."""
-        if not isinstance(self.generator, HasTranslation):
-            raise Unsupported("the model defines no translate")
-        model, data, n = self.generator, self.dataset, self.task.n
-        return self._once(
-            "translated", lambda: generators.translations(model, data, n, self.seed, self._stage("translating"))
-        )
+        translations: Tensor = self._part("translated")
+        return translations
 
     @property
     def cycled(self) -> Tensor:
-        """(n, *source.shape), the first n held-out sources, translated there and back."""
-        if not isinstance(self.generator, HasCycle):
-            raise Unsupported("the model defines no cycle")
-        model, n = self.generator, self.task.n
-        return self._once("cycled", lambda: generators.cycles(model, self.dataset, n, self.seed))
+        translations: Tensor = self._part("cycled")
+        return translations
 
-    def _stage(self, stage: str) -> Callable[[int], None]:
-        """Whom to tell how many of the n samples a stage has made; that it begins is told at once."""
-        tell, n = self.tell, self.task.n
-        tell(stage, 0, n)
-        return lambda done: tell(stage, done, n)
+    def reconstruct(self, x: Tensor, what: str, /) -> Tensor:
+        """The model's reconstructions of items x, which are known as `what`."""
+        make = self._maker("reconstruct")
+        return self._timed(("reconstruct", what), "reconstruct", lambda: make(x))
 
-    def _log_probs(self, stage: str, x: Tensor) -> Tensor:
-        if not isinstance(self.generator, HasLogProb):
-            raise Unsupported("the model defines no log_prob")
-        model = self.generator
-        self.tell(stage, 0, len(x))
-        return self._once(f"log_prob, {stage}", lambda: generators.log_probs(model, x, self.seed))
+    def offers(self, capability: str, /) -> bool:
+        """Whether the model has a capability of `contracts.CAPABILITIES`."""
+        return capability in self.capabilities
 
-    def _draw(self) -> Tensor:
-        method, options, what = self.generator.sample, {}, "sample"
-        if self.psi is not None:
-            method, options, what = self.generator.sample_truncated, {"psi": self.psi}, "sample_truncated"  # type: ignore[attr-defined]
-        tell = self._stage("sampling")
-        return generators.draw(method, self.dataset.spec, self.task.n, self.seed, what, tell, **options)
+    def once(self, key: Hashable, compute: Callable[[], T], /) -> T:
+        """What several metrics make of both sides, computed by the first that asks."""
+        value: T = self._kept(("shared", key), compute)
+        return value
 
-    def _joint(self) -> Tensor:
-        model = self.generator
-        assert isinstance(model, HasClassJoint)
-        with seeding.scoped(self.seed, "class_log_joint"), torch.no_grad():
-            joint = generators.shielded("class_log_joint", model.class_log_joint, self.dataset.heldout)
-        expected = (len(self.dataset.heldout), len(self.dataset.classes))
-        if not isinstance(joint, Tensor) or tuple(joint.shape) != expected or joint.isnan().any():
-            raise ModelError(f"class_log_joint must return a tensor of shape {expected} without NaN")
-        return joint.cpu().double()
-
-    def _once(self, part: str, compute: Callable[[], T]) -> T:
-        if part not in self._parts:
+    def prepare(self, reads: Reads) -> None:
+        """Make what a metric reads before it is asked; what cannot be made fails when the metric reads it."""
+        for part in PARTS.get(reads, ()):
             try:
-                self._parts[part] = compute()
+                getattr(self, part)
+            except GenbenchError:
+                return
+
+    @property
+    def model_seconds(self) -> Mapping[str, float]:
+        """What the model took, step by step."""
+        return {step: self.clock.seconds[step] for step in MODEL_STEPS if step in self.clock.seconds}
+
+    def _maker(self, part: str) -> Callable[..., Any]:
+        if part not in self.makers:
+            raise Unsupported(self.absent.get(part, self.absent[""]))
+        return self.makers[part]
+
+    def _part(self, part: str) -> Any:
+        return self._timed(part, "features" if part == "fake" else part, self._maker(part))
+
+    def _timed(self, key: Hashable, step: str, make: Callable[[], T]) -> T:
+        def timed() -> T:
+            with self.clock(step):
+                return make()
+
+        value: T = self._kept(key, timed)
+        return value
+
+    def _kept(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        if key not in self._parts:
+            try:
+                self._parts[key] = make()
             except Exception as error:
-                self._parts[part] = error
-        found = self._parts[part]
-        if isinstance(found, Exception):
-            raise found
-        return found
+                self._parts[key] = error
+        value = self._parts[key]
+        if isinstance(value, Exception):
+            raise value
+        return value

@@ -1,9 +1,9 @@
-"""Features of sets of images: decoded ahead, extracted in batches, and cached by the content of the images."""
+"""Features of items at hand and of sets of images that are decoded ahead: checked, and cached by their content."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,14 +15,13 @@ from torch import Tensor
 from genbench import seeding
 from genbench.contracts import FeatureExtractor, Features, SampleSpec
 from genbench.data import images, sources
-from genbench.errors import DataError
+from genbench.errors import DataError, ModelError
+from genbench.evaluation.progress import Tell
 from genbench.plugins import extractors
 from genbench.plugins.extractors import Computing
 from genbench.storage import cache
 
 BATCH = 64  # images that an extractor is given at once
-
-Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,8 @@ class Extracted:
     """What was seen of a set of images.
 
     `chosen` are the images asked for and `kept` (m,) those of them that could be read, in the order of the features;
-    `shapes` counts their shapes (H, W, C), `remarks` what decoding changed; `content` is a hash of all that was asked
-    for.
+    `shapes` counts their shapes (H, W, C), `remarks` what decoding changed; `content` is a hash of the pixels that
+    were read, the same for the same pictures from files or arrays.
     """
 
     source: sources.Images
@@ -94,39 +93,74 @@ def extract(source: sources.Images, features: str, reading: Reading | None = Non
     workers = sources.default_workers() if reading.workers is None else reading.workers
     first = _first_readable(source, chosen)
     extractor = extractors.make(features, SampleSpec((first.shape[2], *first.shape[:2]), 256), reading.computing)
-    content = source.digest(chosen, max(1, workers))
-    key = {"features of": content, "images": len(chosen), "extractor": extractor.fingerprint, "pillow": PIL.__version__}
-    pass_ = _Pass(source, chosen, extractor, reading, workers)
-    found = cache.tensors(key, pass_.run)
-    if len(found["kept"]) < len(chosen) and reading.on_bad_file == "stop":
-        raise DataError(_list_of_faults(source, chosen, found["kept"]))
-    counts = [(images.REMARKS[code], count) for code, count in _counted(found["remarks"])]
+    files = source.digest(chosen, max(1, workers))
+    key = cache_key(files, extractor) | {"images": len(chosen), "pillow": PIL.__version__}
+    known = cache.tensors(key, _Pass(source, chosen, extractor, reading, workers).run)
+    if len(known["kept"]) < len(chosen) and reading.on_bad_file == "stop":
+        raise DataError(_list_of_faults(source, chosen, known["kept"]))
+    counts = [(images.REMARKS[code], count) for code, count in _counted(known["remarks"])]
     return Extracted(
         source=source,
-        features=Features(found["embeddings"], found.get("probabilities")),
+        features=Features(known["embeddings"], known.get("probabilities")),
         chosen=chosen,
-        kept=found["kept"],
+        kept=known["kept"],
         remarks=Counter({remark: count for remark, count in counts if remark}),
-        shapes=Counter(dict(_counted_rows(found["shapes"]))),
-        content=content,
+        shapes=Counter(dict(_counted_rows(known["shapes"]))),
+        content=bytes(known["pixels"].tolist()).hex(),
         extractor=extractor,
         computing=reading.computing,
     )
 
 
-def deviation(seen: Extracted, images_looked_at: int = 32) -> str:
+def of_items(items: Tensor, content: str, extractor: FeatureExtractor) -> Features:
+    """The features of items (n, *shape) whose content has that hash, from the cache where they are there."""
+
+    def compute() -> dict[str, Tensor]:
+        features = checked(extractor, items)
+        rest = {} if features.probabilities is None else {"probabilities": features.probabilities}
+        return {"embeddings": features.embeddings, **rest}
+
+    known = cache.tensors(cache_key(content, extractor), compute)
+    return Features(known["embeddings"], known.get("probabilities"))
+
+
+def cache_key(content: str, extractor: FeatureExtractor) -> dict[str, object]:
+    """Under what features are kept: everything that determines them."""
+    return {"features of": content, "extractor": extractor.fingerprint}
+
+
+def checked(extractor: FeatureExtractor, items: Tensor) -> Features:
+    """The features of items (n, *shape). Raises ModelError where an extractor returns no such thing."""
+    features = extractor(items)
+    embeddings = features.embeddings
+    if not isinstance(embeddings, Tensor) or embeddings.ndim != 2 or len(embeddings) != len(items):
+        shape = tuple(embeddings.shape) if isinstance(embeddings, Tensor) else type(embeddings).__name__
+        raise ModelError(
+            f"the features {extractor.name} gave {shape} for {len(items)} items; it must be ({len(items)}, D)"
+        )
+    if not torch.isfinite(embeddings).all():
+        raise ModelError(f"the features {extractor.name} hold values that are not finite")
+    probabilities = features.probabilities
+    if probabilities is not None and (probabilities.ndim != 2 or len(probabilities) != len(items)):
+        raise ModelError(
+            f"the features {extractor.name} gave class probabilities of shape {tuple(probabilities.shape)}"
+        )
+    return features
+
+
+def deviation(extracted: Extracted, images_looked_at: int = 32) -> str:
     """How far an extractor of reduced precision is from full precision, on the first images; nothing for others."""
-    measure = getattr(seen.extractor, "deviation", None)
-    if seen.computing.precision != "bfloat16" or measure is None or len(seen.kept) < 2:
+    measure = getattr(extracted.extractor, "deviation", None)
+    if extracted.computing.precision != "bfloat16" or measure is None or len(extracted.kept) < 2:
         return ""
-    pixels = [seen.source.load(index)[0] for index in seen.kept[:images_looked_at].tolist()]
-    alike = [one for one in pixels if one.shape == pixels[0].shape]
+    pixels = [extracted.source.load(index)[0] for index in extracted.kept[:images_looked_at].tolist()]
+    alike = [image for image in pixels if image.shape == pixels[0].shape]
     if len(alike) < 2:
         return ""
-    found = measure(torch.from_numpy(np.stack(alike)).permute(0, 3, 1, 2))
+    off = measure(torch.from_numpy(np.stack(alike)).permute(0, 3, 1, 2))
     return (
-        f"bfloat16 features of {seen.source.name} deviate from float32 by {found.features:.2g} of their norm, and by a "
-        f"Fréchet distance of {found.frechet:.2g}, on {len(alike)} images, at {found.speedup:.1f} times the speed"
+        f"bfloat16 features of {extracted.source.name} deviate from float32 by {off.features:.2g} of their norm, "
+        f"and by a Fréchet distance of {off.frechet:.2g}, on {len(alike)} images, at {off.speedup:.1f} times the speed"
     )
 
 
@@ -171,6 +205,7 @@ class _Pass:
     workers: int
     embeddings: list[Tensor] = field(default_factory=list)
     probabilities: list[Tensor] = field(default_factory=list)
+    pixels: sources.PixelDigest = field(default_factory=sources.PixelDigest)
 
     def run(self) -> dict[str, Tensor]:
         kept: list[int] = []
@@ -192,6 +227,7 @@ class _Pass:
             kept.append(loaded.index)
             remarks.append(loaded.remark)
             shapes.append(loaded.pixels.shape)
+            self.pixels.add(loaded.pixels)
             waiting.append(loaded.pixels)
             if len(waiting) == BATCH:
                 self._extract(waiting)
@@ -200,13 +236,14 @@ class _Pass:
             raise DataError(_list_of_faults(self.source, self.chosen, torch.tensor(kept)))
         if waiting:
             self._extract(waiting)
-        found = {
+        passed = {
             "embeddings": torch.cat(self.embeddings),
+            "pixels": torch.tensor(list(bytes.fromhex(self.pixels.hexdigest())), dtype=torch.uint8),
             "kept": torch.tensor(kept),
             "remarks": torch.tensor(remarks, dtype=torch.uint8),
             "shapes": torch.tensor(shapes, dtype=torch.int32),
         }
-        return found | ({"probabilities": torch.cat(self.probabilities)} if self.probabilities else {})
+        return passed | ({"probabilities": torch.cat(self.probabilities)} if self.probabilities else {})
 
     def _extract(self, batch: Sequence[np.ndarray]) -> None:
         """Features of images of any sizes, those of one size together, in the order of the batch."""
@@ -215,7 +252,7 @@ class _Pass:
             places.setdefault(pixels.shape, []).append(place)
         order = torch.tensor([place for group in places.values() for place in group]).argsort()
         parts = [
-            self.extractor(torch.from_numpy(np.stack([batch[place] for place in group])).permute(0, 3, 1, 2))
+            checked(self.extractor, torch.from_numpy(np.stack([batch[place] for place in group])).permute(0, 3, 1, 2))
             for group in places.values()
         ]
         self.embeddings.append(torch.cat([part.embeddings for part in parts])[order])

@@ -3,55 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from genbench.contracts import Generator, Metric
-from genbench.errors import GenbenchError, ModelError, Unsupported
-from genbench.evaluation import generators
-from genbench.evaluation.benchmarks import OF_SAMPLES, Task
-from genbench.evaluation.driver import Rows, measure
-from genbench.evaluation.evidence import Collected
-from genbench.leaderboard import pictures
+from genbench.errors import GenbenchError, GenbenchWarning, ModelError
+from genbench.evaluation import benchmarks, generators, isolation
+from genbench.evaluation.benchmarks import Task
+from genbench.evaluation.driver import Subject, measure
+from genbench.evaluation.evidence import Evidence
+from genbench.evaluation.generator_evidence import of_generator
+from genbench.evaluation.guard import one_line
+from genbench.evaluation.progress import Progress, Silent
 from genbench.plugins.cards import ModelCard
 from genbench.storage import npz, results
-from genbench.storage.results import Result
+from genbench.storage.names import file_name
+from genbench.storage.results import Key, Result
 
-
-class Progress(Protocol):
-    """Who hears of a run's progress."""
-
-    def start(self, models: Sequence[str]) -> None: ...
-
-    def stage(self, model: str, stage: str, done: int, total: int) -> None: ...
-
-    def finish(self, model: str, note: str, failed: bool) -> None: ...
-
-
-@dataclass(slots=True)
-class Silent:
-    """Progress that nobody hears."""
-
-    def start(self, models: Sequence[str]) -> None: ...
-
-    def stage(self, model: str, stage: str, done: int, total: int) -> None: ...
-
-    def finish(self, model: str, note: str, failed: bool) -> None: ...
+Finished = Callable[[str, Evidence, Task], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a run goes: the seed, the device, the folder for results (None: keep them in memory), whether to redo what is
-    there, and a folder for each model's samples as MODEL.npz (None: keep none)."""
+    there, and a folder for each model's samples as MODEL.npz (None: keep none).
+
+    `isolate` runs every model in a process of its own, which `timeout` seconds without an answer end; `finished` is
+    called with each model's evidence once its rows are safe, as to draw its samples.
+    """
 
     seed: int = 0
     device: str = "cpu"
     out: Path | None = None
     fresh: bool = False
     save_samples: Path | None = None
+    isolate: bool = False
+    timeout: float | None = None
+    finished: Finished | None = None
 
 
 @dataclass(slots=True)
@@ -69,107 +59,136 @@ class Outcome:
 def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Progress | None = None) -> Outcome:
     """Evaluate models one after the other. A model that fails gets rows that say why, and the others go on.
 
-    With a folder, rows are appended to its ``results.jsonl`` as soon as a model is done, pictures of samples go beside
-    it, and rows that are there already with equal protocol and model are not computed again. Raises ResultsError where
-    the folder cannot be written.
+    With a folder, rows are appended to its ``results.jsonl`` as soon as a model is done, before anything is drawn of
+    them, and rows that are there already with equal protocol and model are not computed again. Raises ResultsError
+    where the folder cannot be written.
     """
     progress = progress or Silent()
     cards = list(models)
     path = None if options.out is None else options.out / "results.jsonl"
+    known: dict[Key, Result] = {}
     if path is not None:
         results.require_writable(path)
-    known = {} if path is None else {row.key: row for row in results.read(path)}
+        known = {row.key: row for row in results.current(results.read(path))}
+        results.note_protocols(path, {task.protocol.fingerprint(m): task.protocol.of(m) for m in task.metrics})
     outcome = Outcome()
     progress.start([card.name for card in cards])
     for card in cards:
         start = time.monotonic()
-        kept, fresh = _evaluate(card, task, options, known, progress)
+        job = _Job(card, task, options, known, progress)
+        kept, fresh = job.rows()
         if path is not None and fresh:
             results.append(path, fresh)
         outcome.rows += kept + fresh
         if fresh:
             outcome.computed.append(card.name)
+        job.finish()
         failed = next((row for row in fresh if row.status == "failed"), None)
         note = failed.detail if failed else f"{time.monotonic() - start:.1f} s" if fresh else "up to date"
         progress.finish(card.name, note, failed is not None)
-    if path is not None:
-        results.compact(path, task.benchmark.columns)
     return outcome
 
 
-def _evaluate(
-    card: ModelCard, task: Task, options: Options, known: dict[results.Key, Result], progress: Progress
-) -> tuple[list[Result], list[Result]]:
-    """The rows of one model: those kept from before, and those computed now."""
-    progress.stage(card.name, "loading", 0, 1)
-    try:
-        generator = generators.build(card, task.benchmark.setting(card.name, task.dataset, options.device))
-        version = generators.version(generator)
-    except GenbenchError as error:
-        rows = _rows(card.name, task, options.seed, "")
-        return [], [row for metric in task.metrics for row in rows.without(metric, "failed", str(error))]
-    picture = None if options.out is None else options.out / "samples" / f"{pictures.file_name(card.name)}.png"
-    kept: list[Result] = []
-    missing = []
-    for metric in task.metrics:
-        before = [] if options.fresh else _current(card.name, task, metric, options.seed, version, known)
-        kept += before
-        if not before:
-            missing.append(metric)
-    evidence = Collected(generator, task, options.seed, lambda *stage: progress.stage(card.name, *stage))
-    rows = _rows(card.name, task, options.seed, version)
-    fresh = [row for metric in missing for row in _measure(metric, evidence, rows)]
-    if picture is not None and (not picture.exists() or any(m.reads in OF_SAMPLES for m in missing)):
-        _draw_picture(evidence, picture)
-    if options.save_samples is not None:
-        with suppress(ModelError, Unsupported):  # the rows say why a model cannot sample
-            file = options.save_samples / f"{pictures.file_name(card.name)}.npz"
-            npz.save(file, evidence.samples, task.dataset.spec)
-    return kept, fresh
+class _Job:
+    """One model of a run."""
+
+    def __init__(
+        self, card: ModelCard, task: Task, options: Options, known: dict[Key, Result], progress: Progress
+    ) -> None:
+        self.card, self.task, self.options, self.known, self.progress = card, task, options, known, progress
+        self.generator: Generator | None = None
+        self.evidence: Evidence | None = None
+
+    def rows(self) -> tuple[list[Result], list[Result]]:
+        """The rows kept from before, and those computed now."""
+        self.progress.stage(self.card.name, "loading", 0, 0)
+        try:
+            self.generator = self._build()
+            version = generators.version(self.generator)
+        except GenbenchError as error:
+            subject = self._subject("")
+            return [], [row for m in self.task.metrics for row in subject.without(m, "failed", str(error))]
+        subject = self._subject(version)
+        kept: list[Result] = []
+        missing = []
+        for metric in self.task.metrics:
+            before = [] if self.options.fresh else self._current(metric, version)
+            kept += before
+            if not before:
+                missing.append(metric)
+        self.evidence = of_generator(self.generator, self.task, self.options.seed, self._tell)
+        return kept, [row for rows in measure(missing, self.evidence, subject) for row in rows]
+
+    def finish(self) -> None:
+        """What follows once the rows are safe: a failure here costs a file, and no number."""
+        if self.evidence is not None:
+            for follow in (self._save_samples, self._tell_finished):
+                try:
+                    follow(self.evidence)
+                except Exception as error:
+                    warnings.warn(f"{self.card.name}: {one_line(error)}", GenbenchWarning, stacklevel=2)
+        if isinstance(self.generator, isolation.Isolated):
+            self.generator.close()
+
+    def _build(self) -> Generator:
+        setting = self.task.setting_of(self.card.name, self.options.device)
+        if self.options.isolate or self.options.timeout is not None:
+            return isolation.isolated(self.card, setting, self.options.timeout)
+        return generators.build(self.card, setting)
+
+    def _subject(self, version: str) -> Subject:
+        task, options = self.task, self.options
+        places = {name: place for place, name in enumerate(benchmarks.columns(task.benchmark))}
+        return Subject(
+            model=self.card.name,
+            benchmark=task.benchmark.name,
+            seed=options.seed,
+            version=version,
+            device=options.device,
+            protocol=task.protocol,
+            own=task.own,
+            places=places,
+        )
+
+    def _current(self, metric: Metric, version: str) -> list[Result]:
+        """A metric's rows from before, if all of them are there, sound, and of this very model and protocol."""
+        protocol, benchmark = self.task.protocol.fingerprint(metric), self.task.benchmark.name
+        keys = [(self.card.name, benchmark, c.name, self.options.seed, protocol) for c in metric.columns]
+        rows = [self.known[key] for key in keys if key in self.known]
+        sound = len(rows) == len(keys) and all(r.status != "failed" and r.model_version == version for r in rows)
+        return rows if sound else []
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        self.progress.stage(self.card.name, stage, done, total)
+
+    def _save_samples(self, evidence: Evidence) -> None:
+        if self.options.save_samples is not None:
+            try:
+                samples = evidence.samples
+            except GenbenchError:  # the rows say why a model cannot sample
+                return
+            npz.save(self.options.save_samples / f"{file_name(self.card.name)}.npz", samples, self.task.dataset.spec)
+
+    def _tell_finished(self, evidence: Evidence) -> None:
+        if self.options.finished is not None:
+            self.options.finished(self.card.name, evidence, self.task)
 
 
-def _current(
-    model: str, task: Task, metric: Metric, seed: int, version: str, known: dict[results.Key, Result]
-) -> list[Result]:
-    """A metric's rows from before, if all of them are there, sound, and of this very model and protocol."""
-    keys = [(model, task.benchmark.name, c.name, seed, task.fingerprint(metric)) for c in metric.columns]
-    rows = [known[key] for key in keys if key in known]
-    sound = len(rows) == len(keys) and all(r.status != "failed" and r.model_version == version for r in rows)
-    return rows if sound else []
+def evaluate_generator(generator: Generator, task: Task, seed: int, name: str) -> tuple[list[Result], Evidence]:
+    """The rows and the evidence of a generator that is at hand already; one that breaks has rows that say why.
 
-
-def _rows(model: str, task: Task, seed: int, version: str) -> Rows:
-    return Rows(model, task.benchmark.name, seed, version, task.fingerprint, task.items)
-
-
-def _measure(metric: Metric, evidence: Collected, rows: Rows) -> list[Result]:
-    evidence.tell(metric.name, 0, 1)
-    return measure(metric, evidence, rows)
-
-
-def _draw_picture(evidence: Collected, path: Path) -> None:
-    """The first samples as a PNG, translations beside their sources; a model that cannot sample has no picture.
-
-    Its rows say why.
+    Raises ModelError for a generator of other items than the task's.
     """
-    try:
-        samples = evidence.samples
-    except GenbenchError:
-        return
-    data, drawn_as = evidence.dataset, evidence.task.benchmark.picture
-    if data.source is not None and evidence.translates:
-        parts = [(data.source.heldout, data.source.spec), (samples, data.spec)]
-        parts += [(data.heldout, data.spec)] if data.source.paired else []
-        pictures.save_beside(parts, path)
-    else:
-        pictures.save_grid(samples[: pictures.GRID_ITEMS], data.spec, path, drawn_as)
-
-
-def evaluate_generator(generator: Generator, task: Task, seed: int, name: str) -> tuple[list[Result], Collected]:
-    """The rows and the evidence of a generator that is at hand already."""
     faults = generators.shape_faults(generator, task.dataset.spec)
     if faults:
         raise ModelError(f"{name}: {faults[0]}")
-    evidence = Collected(generator, task, seed)
-    rows = _rows(name, task, seed, generators.version(generator))
-    return [row for metric in task.metrics for row in _measure(metric, evidence, rows)], evidence
+    evidence = of_generator(generator, task, seed)
+    places = {column: place for place, column in enumerate(benchmarks.columns(task.benchmark))}
+    try:
+        version, fault = generators.version(generator), ""
+    except GenbenchError as error:
+        version, fault = "", str(error)
+    subject = Subject(name, task.benchmark.name, seed, version, "cpu", task.protocol, task.own, places)
+    if fault:
+        return [row for metric in task.metrics for row in subject.without(metric, "failed", fault)], evidence
+    return [row for rows in measure(task.metrics, evidence, subject) for row in rows], evidence

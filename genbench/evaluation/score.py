@@ -2,92 +2,130 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from genbench.contracts import Column, Features, Metric, Score
+from genbench.contracts import Reads
 from genbench.data import sources
 from genbench.errors import DataError, InputError, Unsupported
-from genbench.evaluation import benchmarks
-from genbench.evaluation.driver import Rows, measure
+from genbench.evaluation.driver import Subject, measure
+from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.extraction import Extracted, Reading, choose, deviation, extract
-from genbench.leaderboard.boards import cell_text, heading
-from genbench.metrics import Moments, frechet_distance, frechet_influence
-from genbench.storage import cache, npz
-from genbench.storage.results import SCHEMA, Result, as_table, fingerprint
+from genbench.evaluation.protocol import Protocol, Record, digest
+from genbench.evaluation.reference import Reference
+from genbench.metrics import frechet_influence
+from genbench.numerics.moments import Moments
+from genbench.plugins.metrics import metric_named
+from genbench.storage import cache, npz, statistics
+from genbench.storage.results import Result, as_table, cell_text, fingerprint, heading
 
 if TYPE_CHECKING:
     import pandas as pd
 
 METRICS = ("fid", "fid-infinity", "kid", "is", "precision-recall", "density-coverage", "mind", "vendi")
 DEFAULT_FEATURES = "inception"
+NO_GENERATOR = "needs a generator on a benchmark, which files are not; see genbench run"
 
 ImageSet = Path | str | np.ndarray | Tensor
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """Evidence of two sets of features; what needs a generator or a data set is unsupported."""
+class MomentsAlone:
+    """Stands where features are known by their statistics alone, which allow a Fréchet distance and nothing else."""
 
-    real: Features
-    fake: Features
-    real_labels: Tensor | None = None
-    fake_labels: Tensor | None = None
-    train_features: Features | None = None
+    probabilities = None
+
+    def __init__(self, moments: Moments) -> None:
+        self.moments = moments
 
     @property
-    def train(self) -> Features:
-        if self.train_features is None:
-            raise Unsupported("needs the images that the generator was trained on; name them with --train")
-        return self.train_features
+    def embeddings(self) -> Tensor:
+        raise Unsupported("statistics hold no images; they allow FID alone")
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise Unsupported("needs a generator on a benchmark, which files are not; see genbench run")
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T | Moments:
+        return self.moments if key == "moments" else compute()
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One side of a comparison: a set of images that was seen, or statistics alone."""
+    """One side of a comparison: images with their features, or statistics; `seconds` is what extraction took."""
 
     name: str
-    seen: Extracted | None = None
-    moments: Moments | None = None
+    images: Extracted | None = None
+    known: statistics.Statistics | None = None
+    seconds: float = 0.0
+
+    @classmethod
+    def open(cls, source: ImageSet, features: str, reading: Reading) -> Side:
+        """Images with their features, or statistics. Raises DataError."""
+        if isinstance(source, Path | str) and npz.are_statistics(Path(source)):
+            return cls(Path(source).name, known=statistics.load(Path(source)))
+        start = time.monotonic()
+        images = sources.open_images(source)
+        return cls(images.name, images=extract(images, features, reading), seconds=time.monotonic() - start)
+
+    @property
+    def features(self) -> Any:
+        if self.images is not None:
+            return self.images.features
+        assert self.known is not None
+        return MomentsAlone(self.known.moments)
 
     @property
     def part(self) -> Tensor | Moments:
         """What a Fréchet distance is computed from."""
-        if self.seen is not None:
-            return self.seen.features.embeddings
-        assert self.moments is not None
-        return self.moments
+        return self.features.moments if self.images is None else self.features.embeddings
 
     @property
     def n(self) -> int:
-        if self.seen is not None:
-            return len(self.seen.kept)
-        return (self.moments.n or 0) if self.moments is not None else 0
+        if self.images is not None:
+            return len(self.images.kept)
+        return (self.known.moments.n or 0) if self.known is not None else 0
 
+    @property
+    def dimensions(self) -> int:
+        return self.part.shape[1] if isinstance(self.part, Tensor) else len(self.part.mean)
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the extractor; empty where it is not known."""
+        if self.images is not None:
+            return self.images.fingerprint
+        return (self.known.features or "") if self.known is not None else ""
+
+    @property
     def content(self) -> str:
-        if self.seen is not None:
-            left_out = sorted(set(self.seen.chosen) - set(self.seen.kept.tolist()))
-            return f"{self.seen.content} without {left_out}"
-        assert self.moments is not None
-        return cache.checksum({"mu": self.moments.mean, "sigma": self.moments.covariance})
+        """What identifies the images: statistics that say of which they are count as those images."""
+        if self.images is not None:
+            return self.images.content
+        assert self.known is not None
+        moments = self.known.moments
+        return self.known.content or cache.checksum({"mu": moments.mean, "sigma": moments.covariance})
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return () if self.images is None else self.images.source.classes
+
+    @property
+    def labels(self) -> Tensor | None:
+        return None if self.images is None else self.images.labels
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Every number of one comparison: `results` row by row, the same as a `table`, and `notes` for readers."""
+    """Every number of one comparison: `results` row by row, the same as a `table`, and `notes` for readers.
+
+    `protocols` are the readable records behind the rows' fingerprints.
+    """
 
     results: tuple[Result, ...]
-    columns: tuple[Column, ...]
+    protocols: Mapping[str, Record]
     notes: tuple[str, ...] = ()
     real: Side | None = None
     fake: Side | None = None
@@ -103,13 +141,13 @@ class Scores:
         """
         import pandas as pd
 
-        if self.fake is None or self.real is None or self.fake.seen is None:
+        if self.fake is None or self.real is None or self.fake.images is None:
             raise InputError("what an image costs can be told of images only, not of statistics")
-        seen = self.fake.seen
+        images = self.fake.images
         influence = frechet_influence(self.real.part, self.fake.part)
         falls = (influence - influence.mean()) / (len(influence) - 1)
         order = falls.argsort(descending=True, stable=True)[:count].tolist()
-        names = [seen.source.called(int(seen.kept[place])) for place in order]
+        names = [images.source.called(int(images.kept[place])) for place in order]
         return pd.DataFrame({"image": names, "fid_change_without": [-float(falls[place]) for place in order]})
 
     @property
@@ -133,11 +171,10 @@ class Scores:
 
     def _lines(self) -> Iterator[tuple[str, str, str]]:
         """Title with its direction, value with its standard error, remark; what has no value comes last."""
-        columns = {column.name: column for column in self.columns}
         for row in sorted(self.results, key=lambda row: row.value is None):
             detail = row.detail if row.status == "ok" else f"{row.status}: {row.detail}"
-            value = "—" if row.value is None else cell_text(columns[row.column], row)
-            yield heading(columns[row.column]), value, detail
+            value = "—" if row.value is None else cell_text(row)
+            yield heading(row), value, detail
 
 
 def score(
@@ -151,135 +188,117 @@ def score(
 ) -> Scores:
     """Compare images: folders, ``.npz`` files with `arr_0`, ``.npy`` files, uint8 arrays, or statistics (FID alone).
 
-    `features` names an extractor, as ``inception``, ``torchvision:vgg16`` or ``identity``; `metrics` replace the usual
-    ones; `train`, the images that the generator was trained on, lets the memorization test run. Raises GenbenchError
-    where images cannot be read, and where features and statistics do not fit each other.
+    `features` names an extractor, as ``inception``, ``torchvision:vgg16`` or ``identity``, or is a function of a batch
+    of images; `metrics` replace the usual ones; `train`, the images that the generator was trained on, lets the
+    memorization test run. Raises GenbenchError where images cannot be read, and where features and statistics do not
+    fit each other.
     """
     reading = reading or Reading()
-    chosen = None if metrics is None else [benchmarks.metric_named(name) for name in dict.fromkeys(metrics)]
-    sides = open_side(real, features, reading), open_side(fake, features, reading)
+    chosen = None if metrics is None else [metric_named(name) for name in dict.fromkeys(metrics)]
+    sides = Side.open(real, features, reading), Side.open(fake, features, reading)
+    _require_same_features(*sides)
     trained = None if train is None else extract(sources.open_images(train), features, reading)
-    known = _classes(sides[0]) == _classes(sides[1]) != ()
+    labelled = sides[0].classes == sides[1].classes != ()
     if chosen is None:
         extra: tuple[str, ...] = ("memorization",) if trained else ()
-        extra += ("per-class-fid",) if known else ()
-        chosen = [benchmarks.metric_named(name) for name in (*METRICS, *extra)]
-    rows = _rows(sides, features, reading, trained)
-    if sides[0].moments is not None or sides[1].moments is not None:
-        found = list(_of_statistics(sides, chosen, rows))
-    else:
-        evidence = _evidence(sides, trained, known)
-        found = [row for metric in chosen for row in _measured(metric, evidence, rows, reading)]
-    columns = tuple(column for metric in chosen for column in metric.columns)
-    return Scores(tuple(found), columns, tuple(_notes(sides, reading)), *sides)
+        extra += ("per-class-fid",) if labelled else ()
+        chosen = [metric_named(name) for name in (*METRICS, *extra)]
+    evidence = of_files(sides, trained, labelled, reading)
+    subject = _subject(sides, trained, features, reading)
+    rows = [row for metric_rows in measure(chosen, evidence, subject) for row in metric_rows]
+    records = {subject.protocol.fingerprint(metric): subject.protocol.of(metric) for metric in chosen}
+    return Scores(tuple(rows), records, tuple(_notes(sides, reading)), *sides)
 
 
-def open_side(source: ImageSet, features: str, reading: Reading) -> Side:
-    """Images with their features, or statistics. Raises DataError."""
-    if isinstance(source, Path | str) and npz.are_statistics(Path(source)):
-        return Side(Path(source).name, moments=Moments.load(Path(source)))
-    found = sources.open_images(source)
-    return Side(found.name, seen=extract(found, features, reading))
+def of_files(sides: tuple[Side, Side], trained: Extracted | None, labelled: bool, reading: Reading) -> Evidence:
+    """The evidence of two sets of files; what needs a generator or a benchmark is unsupported."""
+    real, fake = sides
+    reference = Reference(
+        content=real.content,
+        size=real.n,
+        make_features=lambda: real.features,
+        make_train_features=None if trained is None else lambda: trained.features,
+        train_content="" if trained is None else trained.content,
+        labels=real.labels if labelled else None,
+        classes=real.classes if labelled else (),
+    )
+    makers = {"fake": lambda: fake.features, "fake_labels": lambda: fake.labels if labelled else None}
+    evidence = Evidence(reference, makers, {"": NO_GENERATOR}, tell=reading.tell)
+    evidence.clock.seconds["features"] = fake.seconds
+    return evidence
 
 
-def _classes(side: Side) -> tuple[str, ...]:
-    return () if side.seen is None else side.seen.source.classes
-
-
-def _evidence(sides: tuple[Side, Side], trained: Extracted | None, known: bool) -> Compared:
-    real, fake = sides[0].seen, sides[1].seen
-    assert real is not None
-    assert fake is not None
-    return Compared(
-        real=real.features,
-        fake=fake.features,
-        real_labels=real.labels if known else None,
-        fake_labels=fake.labels if known else None,
-        train_features=None if trained is None else trained.features,
+def _subject(sides: tuple[Side, Side], trained: Extracted | None, features: str, reading: Reading) -> Subject:
+    """What the rows have in common; their protocol covers all but the images that are judged."""
+    real, fake = sides
+    extractor = fake.fingerprint or real.fingerprint
+    images = fake.images or real.images
+    name = features if images is None else images.extractor.name
+    about_real: Record = {"reference": real.content, "reference size": real.n}
+    parts: dict[Reads, Callable[[], Record]] = {
+        "samples": lambda: {"features": extractor, "n": fake.n},
+        "real": lambda: about_real,
+        "train": lambda: {"train": "" if trained is None else trained.content},
+        "labels": lambda: {"labels": digest(real.labels), "labels of samples": "given"},
+    }
+    return Subject(
+        model=fake.name,
+        benchmark=real.name,
+        seed=reading.seed,
+        version=fingerprint({"content": fake.content}),
+        device=reading.computing.device,
+        protocol=Protocol(parts, fake.n, real.n, name),
+        own=name.split(":")[0].startswith("inception"),
     )
 
 
-def _rows(sides: tuple[Side, Side], features: str, reading: Reading, trained: Extracted | None) -> Rows:
-    """Rows whose protocol covers all but the images that are judged."""
-    real, fake = sides
-    seen = fake.seen or real.seen
-    common = {
-        "schema": SCHEMA,
-        "conventions": benchmarks.CONVENTIONS,
-        "reference": real.content(),
-        "train": "" if trained is None else trained.content,
-        "features": features if seen is None else seen.fingerprint,
-        "n": fake.n,
-        "left out": 0 if fake.seen is None else fake.seen.left_out,
-    }
-
-    def protocol(metric: Metric) -> str:
-        parameters = benchmarks.parameters(metric)
-        return fingerprint(common | {"metric": metric.name, "parameters": parameters})
-
-    version = fingerprint({"content": fake.content()})
-    return Rows(fake.name, real.name, reading.seed, version, protocol, lambda metric: fake.n)
-
-
-def _measured(metric: Metric, evidence: Compared, rows: Rows, reading: Reading) -> list[Result]:
-    fewest = min(len(evidence.real.embeddings), len(evidence.fake.embeddings))
-    if reading.tell is not None:
-        reading.tell(metric.name, 0, 0)
-    if metric.reads == "samples" and fewest < metric.min_samples:
-        return list(rows.without(metric, "failed", f"needs at least {metric.min_samples} images, got {fewest}"))
-    return measure(metric, evidence, rows)
-
-
-def _of_statistics(sides: tuple[Side, Side], metrics: Sequence[Metric], rows: Rows) -> Iterator[Result]:
-    """FID alone, of sides of which one at least is known by its statistics only."""
-    parts = [side.part for side in sides]
-    sizes = [len(part.mean) if isinstance(part, Moments) else part.shape[1] for part in parts]
-    if sizes[0] != sizes[1]:
+def _require_same_features(real: Side, fake: Side) -> None:
+    """Raises DataError for statistics of other features than those they are compared with."""
+    if real.dimensions != fake.dimensions:
         raise DataError(
-            f"{sides[0].name} has {sizes[0]} features and {sides[1].name} has {sizes[1]}: they come from different "
-            f"networks; name the one that made the statistics with --features"
+            f"{real.name} has {real.dimensions} features and {fake.name} has {fake.dimensions}: they come from "
+            f"different networks; name the one that made the statistics with --features"
         )
-    for metric in metrics:
-        if metric.name != "fid":
-            yield from rows.without(metric, "unsupported", "statistics hold no images; they allow FID alone")
-            continue
-        estimate = frechet_distance(parts[0], parts[1])
-        yield from rows.with_scores(metric, {"fid": Score(estimate.value, estimate.stderr)})
+    if real.fingerprint and fake.fingerprint and real.fingerprint != fake.fingerprint:
+        raise DataError(
+            f"{real.name} holds features of {real.fingerprint} and {fake.name} of {fake.fingerprint}: no distance "
+            f"between them means anything; name the features that made the statistics with --features"
+        )
 
 
 def _notes(sides: tuple[Side, Side], reading: Reading) -> Iterator[str]:
     """What a reader should know about the images behind the numbers."""
     for side in sides:
-        if side.seen is not None:
-            yield from notes_on(side.seen)
-    real, fake = sides[0].seen, sides[1].seen
+        if side.images is not None:
+            yield from notes_on(side.images)
+    real, fake = sides[0].images, sides[1].images
     if real is None or fake is None:
         return
     if real.content == fake.content:
         yield "real and fake are the same images: this is how the metrics look for a perfect copy"
-    usual = [seen.shapes.most_common(1)[0][0] for seen in (real, fake)]
+    usual = [images.shapes.most_common(1)[0][0] for images in (real, fake)]
     if usual[0][:2] != usual[1][:2]:
         yield (
             f"real images are {usual[0][1]}x{usual[0][0]}, fake ones {usual[1][1]}x{usual[1][0]}; both are resized "
             f"for the network, and the distances see the difference"
         )
-    short = [seen.source.name for seen in (real, fake) if reading.n is not None and len(seen.chosen) < reading.n]
+    short = [side.source.name for side in (real, fake) if reading.n is not None and len(side.chosen) < reading.n]
     if short:
         yield f"{' and '.join(short)} hold fewer than {reading.n} images; all of them are used"
 
 
-def notes_on(seen: Extracted) -> Iterator[str]:
+def notes_on(images: Extracted) -> Iterator[str]:
     """What was left out of a set of images, or changed in it."""
-    name = seen.source.name
-    if remark := deviation(seen):
+    name = images.source.name
+    if remark := deviation(images):
         yield remark
-    if seen.left_out:
-        yield f"{seen.left_out} of the {len(seen.chosen)} images of {name} could not be read and are left out"
-    for remark, count in sorted(seen.remarks.items()):
+    if images.left_out:
+        yield f"{images.left_out} of the {len(images.chosen)} images of {name} could not be read and are left out"
+    for remark, count in sorted(images.remarks.items()):
         yield f"{count} images of {name} {remark}"
-    if len(seen.shapes) > 1:
-        sizes = ", ".join(f"{count} of {w}x{h}x{c}" for (h, w, c), count in seen.shapes.most_common(4))
-        yield f"{name} holds images of {len(seen.shapes)} sizes or modes ({sizes}); each is resized on its own"
+    if len(images.shapes) > 1:
+        sizes = ", ".join(f"{count} of {w}x{h}x{c}" for (h, w, c), count in images.shapes.most_common(4))
+        yield f"{name} holds images of {len(images.shapes)} sizes or modes ({sizes}); each is resized on its own"
 
 
 def save_images(source: ImageSet, path: Path, reading: Reading) -> None:
@@ -287,10 +306,11 @@ def save_images(source: ImageSet, path: Path, reading: Reading) -> None:
 
     Raises DataError for images of several sizes, which one array cannot hold.
     """
-    found = sources.open_images(source)
-    pixels = [one.pixels for one in sources.read(found, choose(found, reading), 1) if one.pixels is not None]
-    if len({one.shape[:2] for one in pixels}) > 1:
-        raise DataError(f"{found.name} holds images of several sizes, which one array cannot hold; resize them")
+    images = sources.open_images(source)
+    loaded = sources.read(images, choose(images, reading), 1)
+    pixels = [image.pixels for image in loaded if image.pixels is not None]
+    if len({array.shape[:2] for array in pixels}) > 1:
+        raise DataError(f"{images.name} holds images of several sizes, which one array cannot hold; resize them")
     if len({one.shape[2] for one in pixels}) > 1:
         pixels = [one.repeat(3 // one.shape[2], axis=2) for one in pixels]
     npz.write(path, arr_0=np.stack(pixels))
@@ -301,13 +321,14 @@ def stats(
 ) -> Extracted:
     """Write the statistics of a set of images to an ``.npz`` with `mu` (D,), `sigma` (D, D) and `n`, for later scores.
 
-    pytorch-fid, guided-diffusion and others read such files. Raises GenbenchError where images cannot be read, where
-    there are fewer than 2, and where the file cannot be written.
+    pytorch-fid, guided-diffusion and others read such files. The file also says which features and which images they
+    are of. Raises GenbenchError where images cannot be read, where there are fewer than 2, and where the file cannot be
+    written.
     """
-    found = sources.open_images(source)
-    seen = extract(found, features, reading)
-    if len(seen.kept) < 2:
-        raise InputError(f"{found.name} holds {len(seen.kept)} image; statistics need at least 2")
-    moments = Moments.of(seen.features.embeddings)
-    npz.write(Path(path), **moments.arrays(), features=np.array(seen.fingerprint))
-    return seen
+    images = sources.open_images(source)
+    extracted = extract(images, features, reading)
+    if len(extracted.kept) < 2:
+        raise InputError(f"{images.name} holds {len(extracted.kept)} image; statistics need at least 2")
+    moments = Moments.of(extracted.features.embeddings)
+    statistics.save(Path(path), statistics.Statistics(moments, extracted.fingerprint, extracted.content))
+    return extracted

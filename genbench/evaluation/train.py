@@ -13,10 +13,10 @@ from genbench import seeding
 from genbench.contracts import Budget, Dataset, Generator, Setting, Trainable
 from genbench.errors import GenbenchError, ModelError
 from genbench.evaluation import benchmarks, generators
-from genbench.leaderboard import pictures
 from genbench.plugins import registry
 from genbench.plugins.cards import ModelCard
 from genbench.storage import atomic, cache, snapshots
+from genbench.storage.names import file_name
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
 COLUMNS = ("benchmark", "model", "seed", "budget", "seconds", "version")  # of the log of trainings
@@ -59,9 +59,9 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
     cache folder, and a plan to resume goes on from it. Raises ModelError for a model that cannot be trained, whose
     training breaks, or which has nothing to go on from.
     """
-    found = benchmarks.find(benchmark)
-    dataset = benchmarks.load_dataset(found, plan.data_root)
-    setting = found.setting(card.name, dataset, plan.device, trained=False)
+    board = benchmarks.find(benchmark)
+    dataset = benchmarks.load_dataset(board, plan.data_root)
+    setting = benchmarks.setting(board, card.name, dataset, plan.device, trained=False)
     start = time.monotonic()
     kept = kept_state(card, benchmark, plan, dataset)
     if plan.resume:
@@ -101,7 +101,7 @@ def kept_state(card: ModelCard, benchmark: str, plan: Plan, dataset: Dataset) ->
 def state_path(card: ModelCard, benchmark: str) -> Path:
     """The file that holds the states of a training under way: in the cache folder."""
     name = benchmarks.find(benchmark).name
-    return cache.root() / "training" / pictures.file_name(name) / f"{pictures.file_name(card.name)}.pt"
+    return cache.root() / "training" / file_name(name) / f"{file_name(card.name)}.pt"
 
 
 @dataclass(slots=True)
@@ -161,9 +161,9 @@ class Todo:
             return False
 
     def _version(self, card: ModelCard, benchmark: str) -> str:
-        found = benchmarks.find(benchmark)
-        dataset = benchmarks.load_dataset(found, self.plan.data_root)
-        return generators.version(generators.build(card, found.setting(card.name, dataset, "cpu")))
+        board = benchmarks.find(benchmark)
+        dataset = benchmarks.load_dataset(board, self.plan.data_root)
+        return generators.version(generators.build(card, benchmarks.setting(board, card.name, dataset, "cpu")))
 
     def _read(self) -> dict[tuple[str, str], dict[str, str]]:
         if not self.log.exists():

@@ -1,0 +1,50 @@
+"""Evidence of which every part is a copy: what a third party's metric may write into without harm to others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from torch import Tensor
+
+from genbench.contracts import Dataset, Evidence, Features, LogProbs
+
+
+class Copies:
+    """The parts of an Evidence as copies, each made once; what is shared among metrics is not shared with these."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._parts: dict[Hashable, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in self._parts:
+            self._parts[name] = copied(getattr(self._evidence, name))
+        return self._parts[name]
+
+    def reconstruct(self, x: Tensor, what: str, /) -> Tensor:
+        return self._evidence.reconstruct(x.clone(), what).clone()
+
+    def offers(self, capability: str, /) -> bool:
+        return self._evidence.offers(capability)
+
+    def once(self, key: Hashable, compute: Callable[[], Any], /) -> Any:
+        if ("shared", key) not in self._parts:
+            self._parts["shared", key] = compute()
+        return self._parts["shared", key]
+
+
+def copied(part: Any) -> Any:
+    """A part of the evidence with tensors of its own."""
+    if isinstance(part, Tensor):
+        return part.clone()
+    if isinstance(part, Features):
+        return Features(copied(part.embeddings), copied(part.probabilities))
+    if isinstance(part, LogProbs):
+        return LogProbs(part.values.clone(), part.kind, part.error, part.interval)
+    if isinstance(part, Dataset) or is_dataclass(part):
+        return type(part)(**{field.name: copied(getattr(part, field.name)) for field in fields(part)})  # type: ignore[arg-type]
+    return part

@@ -1,0 +1,118 @@
+"""The evidence of a generator on a task: what it samples, how likely it finds items, what it makes of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genbench import seeding
+from genbench.contracts import CAPABILITIES, Dataset, Features, Generator
+from genbench.errors import ModelError
+from genbench.evaluation import extraction, generators
+from genbench.evaluation.benchmarks import Task
+from genbench.evaluation.evidence import Evidence
+from genbench.evaluation.progress import Tell
+
+# By capability, the part of the evidence that rests on it and what is missing without it.
+RESTS_ON = {
+    "log_prob": (("log_prob", "outlier_log_prob"), "the model defines no log_prob"),
+    "class_joint": (("class_log_joint",), "the model defines no class_log_joint"),
+    "reconstruction": (("reconstruct",), "the model defines no reconstruct"),
+    "translation": (("translated",), "the model defines no translate"),
+    "cycle": (("cycled",), "the model defines no cycle"),
+}
+
+
+def of_generator(
+    generator: Generator, task: Task, seed: int, tell: Tell | None = None, psi: float | None = None
+) -> Evidence:
+    """The evidence of one generator; its samples are truncated where psi is given.
+
+    Where the data has sources and the generator translates, samples are the translations of the first n held-out ones.
+    """
+    offered = tuple(name for name in CAPABILITIES if generators.offers(generator, name))
+    maker = _Maker(generator, task, seed, tell or (lambda stage, done, total: None), offered, psi)
+    makers: dict[str, Callable[..., Any]] = {"samples": maker.samples, "fake": maker.fake, "fake_labels": maker.labels}
+    absent = {"": "the benchmark does not define it"}
+    for capability, (parts, reason) in RESTS_ON.items():
+        for part in parts:
+            if capability in offered:
+                makers[part] = getattr(maker, part)
+            else:
+                absent[part] = reason
+    maker.evidence = Evidence(task.reference, makers, absent, offered, tell)
+    return maker.evidence
+
+
+class _Maker:
+    """Calls the generator for each part."""
+
+    evidence: Evidence
+
+    def __init__(
+        self, generator: Any, task: Task, seed: int, tell: Tell, offered: tuple[str, ...], psi: float | None
+    ) -> None:
+        self.generator, self.task, self.seed, self.tell, self.psi = generator, task, seed, tell, psi
+        self.translates = task.dataset.source is not None and "translation" in offered and psi is None
+
+    @property
+    def data(self) -> Dataset:
+        return self.task.dataset
+
+    def samples(self) -> Tensor:
+        if self.translates:
+            return self.evidence.translated
+        method, what = "sample", {}
+        if self.psi is not None:
+            method, what = "sample_truncated", {"psi": self.psi}
+        n, tell = self.task.n, self._stage("sampling")
+        return generators.draw(getattr(self.generator, method), self.data.spec, n, self.seed, method, tell, **what)
+
+    def fake(self) -> Features:
+        samples = self.evidence.samples
+        self.tell("features", 0, len(samples))
+        return extraction.checked(self.task.extractor, samples)
+
+    def labels(self) -> Tensor | None:
+        """The classes that the extractor takes the samples for, where it knows those of the data."""
+        probabilities = self.evidence.fake.probabilities
+        known = probabilities is not None and probabilities.shape[1] == len(self.data.classes)
+        return probabilities.argmax(1) if probabilities is not None and known else None
+
+    def log_prob(self) -> object:
+        self.tell("log-likelihood", 0, len(self.data.heldout))
+        return generators.log_probs_of(self.generator, self.data.heldout, self.seed)
+
+    def outlier_log_prob(self) -> object:
+        self.tell("outliers", 0, len(self.evidence.outliers))
+        return generators.log_probs_of(self.generator, self.evidence.outliers, self.seed)
+
+    def class_log_joint(self) -> Tensor:
+        """float64 (items, classes) of the held-out split, in nats."""
+        heldout = self.data.heldout
+        with seeding.scoped(self.seed, "class_log_joint"), torch.no_grad():
+            joint = generators.shielded("class_log_joint", self.generator.class_log_joint, heldout)
+        expected = (len(heldout), len(self.data.classes))
+        if not isinstance(joint, Tensor) or tuple(joint.shape) != expected or joint.isnan().any():
+            raise ModelError(f"class_log_joint must return a tensor of shape {expected} without NaN")
+        return joint.cpu().double()
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        self.tell("reconstruction", 0, len(x))
+        return generators.reconstructions(self.generator, x, self.data.spec, self.seed)
+
+    def translated(self) -> Tensor:
+        return generators.translations(self.generator, self.data, self.task.n, self.seed, self._stage("translating"))
+
+    def cycled(self) -> Tensor:
+        self.tell("translating back", 0, self.task.n)
+        return generators.cycles(self.generator, self.data, self.task.n, self.seed)
+
+    def _stage(self, stage: str) -> Callable[[int], None]:
+        """Whom to tell how many of the n samples a stage has made; that it begins is told at once."""
+        n, tell = self.task.n, self.tell
+        tell(stage, 0, n)
+        return lambda done: tell(stage, done, n)

@@ -1,16 +1,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
+SEED ?= 0
 
 .PHONY: demo test bench boards clean
 
+# The board of the bundled models in an ignored folder, and how it compares with the committed one.
 demo: .venv/.installed
-	$(BIN)/genbench run digits --fresh
+	$(BIN)/genbench run digits --fresh --out demo/digits
+	$(BIN)/genbench diff leaderboards/digits demo/digits
 
 test: .venv/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} GENBENCH_TEST_SEED=$(SEED) $(BIN)/pytest -n auto --dist worksteal
 
 bench: .venv/.tested
 	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
@@ -31,4 +34,4 @@ boards: .venv/.installed
 	touch $@ .venv/.installed
 
 clean:
-	rm -rf .venv
+	rm -rf .venv demo

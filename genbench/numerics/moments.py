@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -17,14 +18,14 @@ from torch import Tensor
 
 from genbench.errors import InputError
 from genbench.numerics.blocks import as_features, parts_of
-from genbench.numerics.linalg import Array
+from genbench.numerics.linalg import Array, root_factor
 
 BLOCK_ELEMENTS = 2**22  # values of a block in float64: 32 MB
 PANEL = 256  # columns; of a symmetric product only the upper half is multiplied, one panel at a time
 SYMMETRY = 1e-4  # files may hold covariances that were computed in float32
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """The mean (D,) and covariance (D, D) of n feature vectors, float64, the covariance divided by n - 1.
 
@@ -34,6 +35,11 @@ class Moments:
     n: int | None
     mean: Tensor
     covariance: Tensor
+
+    @cached_property
+    def root(self) -> Tensor:
+        """A factor F (D, r) of the covariance F F', found once. Raises InputError where it is clearly indefinite."""
+        return root_factor(self.covariance, "the covariance")
 
     @classmethod
     def of(cls, features: Array) -> Moments:

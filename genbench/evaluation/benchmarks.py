@@ -17,6 +17,7 @@ from genbench.evaluation.reference import Reference
 from genbench.plugins import extractors, registry
 from genbench.plugins.bundled_benchmarks import PIXEL_METRICS, SEQUENCE_METRICS
 from genbench.plugins.cards import Benchmark
+from genbench.plugins.datasets import dataset_named
 from genbench.plugins.extractors import Computing
 from genbench.plugins.metrics import metric_named
 
@@ -118,10 +119,8 @@ def find(name: str) -> Benchmark:
     Raises RegistryError for an unknown name, and DataError for a path where nothing is.
     """
     known = registry.cards("benchmarks")
-    if name in known:
-        benchmark = registry.find("benchmarks", name)
-        assert isinstance(benchmark, Benchmark)
-        return benchmark
+    if registry.is_named("benchmarks", name):
+        return registry.find("benchmarks", name)
     path = Path(name)
     if path.exists():
         from genbench.data import files
@@ -153,8 +152,7 @@ def is_registered(benchmark: Benchmark) -> bool:
 
 def bundled() -> list[str]:
     """The benchmarks that run anywhere: their data needs no files and no network."""
-    cards = registry.cards("benchmarks").values()
-    return [card.name for card in cards if isinstance(card, Benchmark) and card.bundled]
+    return [card.name for card in registry.cards("benchmarks").values() if card.bundled]
 
 
 def columns(benchmark: Benchmark) -> list[str]:
@@ -165,9 +163,7 @@ def columns(benchmark: Benchmark) -> list[str]:
 def load_dataset(benchmark: Benchmark, data_root: Path | None = None) -> Dataset:
     """The data of a benchmark. Raises DataError where it can neither be found nor downloaded."""
     if is_registered(benchmark):
-        target = registry.load(registry.find("datasets", benchmark.dataset).target)
-        dataset: Dataset = target(data_root)
-        return dataset
+        return dataset_named(benchmark.dataset, data_root)
     from genbench.data.files import load as load_files
 
     return load_files(Path(benchmark.dataset))

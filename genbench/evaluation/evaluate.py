@@ -11,10 +11,11 @@ from torch import Tensor
 
 from genbench.contracts import Generator, parts_read
 from genbench.errors import GenbenchError
-from genbench.evaluation import benchmarks, guard
+from genbench.evaluation import benchmarks
 from genbench.evaluation.protocol import DRAWN
 from genbench.evaluation.run import evaluate_generator
 from genbench.evaluation.truncation import sweep
+from genbench.plugins import guard
 from genbench.storage.formatting import listing
 from genbench.storage.results import Result, as_table
 

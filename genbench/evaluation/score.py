@@ -18,7 +18,7 @@ from genbench.evaluation.driver import Rows, measure
 from genbench.evaluation.extraction import Extracted, Reading, choose, deviation, extract
 from genbench.leaderboard.boards import cell_text, heading
 from genbench.metrics import Moments, frechet_distance, frechet_influence
-from genbench.storage import cache, npz
+from genbench.storage import cache, npz, statistics
 from genbench.storage.results import SCHEMA, Result, as_table, fingerprint
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def score(
 def open_side(source: ImageSet, features: str, reading: Reading) -> Side:
     """Images with their features, or statistics. Raises DataError."""
     if isinstance(source, Path | str) and npz.are_statistics(Path(source)):
-        return Side(Path(source).name, moments=Moments.load(Path(source)))
+        return Side(Path(source).name, moments=statistics.load(source).moments)
     found = sources.open_images(source)
     return Side(found.name, seen=extract(found, features, reading))
 
@@ -309,5 +309,5 @@ def stats(
     if len(seen.kept) < 2:
         raise InputError(f"{found.name} holds {len(seen.kept)} image; statistics need at least 2")
     moments = Moments.of(seen.features.embeddings)
-    npz.write(Path(path), **moments.arrays(), features=np.array(seen.fingerprint))
+    statistics.save(path, moments, seen.fingerprint)
     return seen

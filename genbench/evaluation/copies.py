@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
 
-from genbench.contracts import Dataset, Evidence, Features, LogProbs
+from genbench.contracts import Evidence
+from genbench.plugins.guard import copied
 
 
 class Copies:
@@ -35,16 +35,3 @@ class Copies:
         if ("shared", key) not in self._parts:
             self._parts["shared", key] = compute()
         return self._parts["shared", key]
-
-
-def copied(part: Any) -> Any:
-    """A part of the evidence with tensors of its own."""
-    if isinstance(part, Tensor):
-        return part.clone()
-    if isinstance(part, Features):
-        return Features(copied(part.embeddings), copied(part.probabilities))
-    if isinstance(part, LogProbs):
-        return LogProbs(part.values.clone(), part.kind, part.error, part.interval)
-    if isinstance(part, Dataset) or is_dataclass(part):
-        return type(part)(**{field.name: copied(getattr(part, field.name)) for field in fields(part)})  # type: ignore[arg-type]
-    return part

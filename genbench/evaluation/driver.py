@@ -15,9 +15,9 @@ import genbench
 from genbench.contracts import Column, Evidence, Metric, Score, parts_read
 from genbench.errors import GenbenchError, ModelError, Unsupported
 from genbench.evaluation import evidence as evidences
-from genbench.evaluation import guard
 from genbench.evaluation.copies import Copies
 from genbench.evaluation.protocol import Protocol
+from genbench.plugins import guard
 from genbench.storage.results import Result, Status
 
 # Which of a model's steps stand behind what a metric reads.

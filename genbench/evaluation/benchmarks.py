@@ -119,7 +119,7 @@ def find(name: str) -> Benchmark:
     Raises RegistryError for an unknown name, and DataError for a path where nothing is.
     """
     known = registry.cards("benchmarks")
-    if name in known:
+    if registry.is_named("benchmarks", name):
         return registry.find("benchmarks", name)
     path = Path(name)
     if path.exists():
@@ -137,7 +137,7 @@ def find(name: str) -> Benchmark:
         raise DataError(
             f"{name} does not exist; give a folder of images or WAV files, an .npz, or the name of a benchmark"
         )
-    return registry.find("benchmarks", name)  # claimed by several, or unknown: it says which
+    raise RegistryError(registry.unknown("benchmarks", name, known))
 
 
 def setting(benchmark: Benchmark, model: str, dataset: Dataset, device: str, trained: bool = True) -> Setting:
@@ -152,8 +152,7 @@ def is_registered(benchmark: Benchmark) -> bool:
 
 def bundled() -> list[str]:
     """The benchmarks that run anywhere: their data needs no files and no network."""
-    cards = registry.cards("benchmarks").values()
-    return [card.name for card in cards if isinstance(card, Benchmark) and card.bundled]
+    return [card.name for card in registry.cards("benchmarks").values() if card.bundled]
 
 
 def columns(benchmark: Benchmark) -> list[str]:

@@ -7,11 +7,12 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
 
 import numpy as np
 import torch
 
-import genbench
 from genbench.contracts import Column, Evidence, Metric, Score, parts_read
 from genbench.errors import GenbenchError, ModelError, Unsupported
 from genbench.evaluation import evidence as evidences
@@ -51,7 +52,11 @@ class Subject:
     def row(self, metric: Metric, column: Column, outcome: Score | tuple[Status, str], seconds: Seconds) -> Result:
         """One row; instead of a score it may be given a status and the reason."""
         score = outcome if isinstance(outcome, Score) else None
-        status, reason = ("ok", outcome.detail) if isinstance(outcome, Score) else outcome
+        status: Status = "ok"
+        if isinstance(outcome, Score):
+            reason = outcome.detail
+        else:
+            status, reason = outcome
         features = self.protocol.features_of(metric)
         general = column.general and not self.own
         return Result(
@@ -190,9 +195,10 @@ def _float(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
+@cache
 def software() -> str:
     """The versions behind a number, as ``name=version`` words."""
     return (
-        f"genbench={genbench.__version__} torch={torch.__version__} numpy={np.__version__} "
+        f"genbench={version('genbench')} torch={torch.__version__} numpy={np.__version__} "
         f"python={platform.python_version()}"
     )

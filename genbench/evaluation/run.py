@@ -10,7 +10,7 @@ from pathlib import Path
 
 from genbench.contracts import Generator, Metric
 from genbench.errors import GenbenchError, GenbenchWarning, ModelError
-from genbench.evaluation import benchmarks, generators, isolation
+from genbench.evaluation import benchmarks, generators
 from genbench.evaluation.benchmarks import Task
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
@@ -128,12 +128,18 @@ class _Job:
                     follow(self.evidence)
                 except Exception as error:
                     warnings.warn(f"{self.card.name}: {one_line(error)}", GenbenchWarning, stacklevel=2)
-        if isinstance(self.generator, isolation.Isolated):
-            self.generator.close()
+        if self.isolated and self.generator is not None:
+            self.generator.close()  # type: ignore[attr-defined]
+
+    @property
+    def isolated(self) -> bool:
+        return self.options.isolate or self.options.timeout is not None
 
     def _build(self) -> Generator:
         setting = self.task.setting_of(self.card.name, self.options.device)
-        if self.options.isolate or self.options.timeout is not None:
+        if self.isolated:
+            from genbench.evaluation import isolation
+
             return isolation.isolated(self.card, setting, self.options.timeout)
         return generators.build(self.card, setting)
 

@@ -17,13 +17,10 @@ from genbench.errors import DataError, InputError, Unsupported
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.extraction import Extracted, Reading, choose, deviation, extract
-from genbench.evaluation.protocol import Protocol, Record, digest
-from genbench.evaluation.reference import Reference
-from genbench.metrics import frechet_influence
-from genbench.numerics.moments import Moments
-from genbench.plugins.metrics import metric_named
+from genbench.leaderboard.boards import cell_text, heading
+from genbench.metrics import Moments, frechet_distance, frechet_influence
 from genbench.storage import cache, npz, statistics
-from genbench.storage.results import Result, as_table, cell_text, fingerprint, heading
+from genbench.storage.results import SCHEMA, Result, as_table, fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +59,7 @@ class Side:
     seconds: float = 0.0
 
     @classmethod
-    def open(cls, source: ImageSet, features: str, reading: Reading) -> Side:
+    def open(cls, source: ImageSet, features: str | Custom, reading: Reading) -> Side:
         """Images with their features, or statistics. Raises DataError."""
         if isinstance(source, Path | str) and npz.are_statistics(Path(source)):
             return cls(Path(source).name, known=statistics.load(Path(source)))
@@ -163,24 +160,13 @@ class Scores:
         return str(self.table.to_html())
 
     def __str__(self) -> str:
-        rows = list(self._lines())
-        widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
-        return "\n".join(
-            f"{title.ljust(widths[0])}  {value.rjust(widths[1])}  {detail}".rstrip() for title, value, detail in rows
-        )
-
-    def _lines(self) -> Iterator[tuple[str, str, str]]:
-        """Title with its direction, value with its standard error, remark; what has no value comes last."""
-        for row in sorted(self.results, key=lambda row: row.value is None):
-            detail = row.detail if row.status == "ok" else f"{row.status}: {row.detail}"
-            value = "—" if row.value is None else cell_text(row)
-            yield heading(row), value, detail
+        return listing(self.results)
 
 
 def score(
     real: ImageSet,
     fake: ImageSet,
-    features: str = DEFAULT_FEATURES,
+    features: str | Custom = DEFAULT_FEATURES,
     metrics: Sequence[str] | None = None,
     *,
     train: ImageSet | None = None,
@@ -210,30 +196,20 @@ def score(
     return Scores(tuple(rows), records, tuple(_notes(sides, reading)), *sides)
 
 
-def of_files(sides: tuple[Side, Side], trained: Extracted | None, labelled: bool, reading: Reading) -> Evidence:
-    """The evidence of two sets of files; what needs a generator or a benchmark is unsupported."""
-    real, fake = sides
-    reference = Reference(
-        content=real.content,
-        size=real.n,
-        make_features=lambda: real.features,
-        make_train_features=None if trained is None else lambda: trained.features,
-        train_content="" if trained is None else trained.content,
-        labels=real.labels if labelled else None,
-        classes=real.classes if labelled else (),
-    )
-    makers = {"fake": lambda: fake.features, "fake_labels": lambda: fake.labels if labelled else None}
-    evidence = Evidence(reference, makers, {"": NO_GENERATOR}, tell=reading.tell)
-    evidence.clock.seconds["features"] = fake.seconds
-    return evidence
+def open_side(source: ImageSet, features: str, reading: Reading) -> Side:
+    """Images with their features, or statistics. Raises DataError."""
+    if isinstance(source, Path | str) and npz.are_statistics(Path(source)):
+        return Side(Path(source).name, moments=statistics.load(source).moments)
+    found = sources.open_images(source)
+    return Side(found.name, seen=extract(found, features, reading))
 
 
-def _subject(sides: tuple[Side, Side], trained: Extracted | None, features: str, reading: Reading) -> Subject:
+def _subject(sides: tuple[Side, Side], trained: Extracted | None, features: str | Custom, reading: Reading) -> Subject:
     """What the rows have in common; their protocol covers all but the images that are judged."""
     real, fake = sides
     extractor = fake.fingerprint or real.fingerprint
     images = fake.images or real.images
-    name = features if images is None else images.extractor.name
+    name = str(features) if images is None else images.extractor.name
     about_real: Record = {"reference": real.content, "reference size": real.n}
     parts: dict[Reads, Callable[[], Record]] = {
         "samples": lambda: {"features": extractor, "n": fake.n},
@@ -317,7 +293,7 @@ def save_images(source: ImageSet, path: Path, reading: Reading) -> None:
 
 
 def stats(
-    source: ImageSet, path: Path | str, features: str = DEFAULT_FEATURES, *, reading: Reading | None = None
+    source: ImageSet, path: Path | str, features: str | Custom = DEFAULT_FEATURES, *, reading: Reading | None = None
 ) -> Extracted:
     """Write the statistics of a set of images to an ``.npz`` with `mu` (D,), `sigma` (D, D) and `n`, for later scores.
 
@@ -325,10 +301,10 @@ def stats(
     are of. Raises GenbenchError where images cannot be read, where there are fewer than 2, and where the file cannot be
     written.
     """
-    images = sources.open_images(source)
-    extracted = extract(images, features, reading)
-    if len(extracted.kept) < 2:
-        raise InputError(f"{images.name} holds {len(extracted.kept)} image; statistics need at least 2")
-    moments = Moments.of(extracted.features.embeddings)
-    statistics.save(Path(path), statistics.Statistics(moments, extracted.fingerprint, extracted.content))
-    return extracted
+    found = sources.open_images(source)
+    seen = extract(found, features, reading)
+    if len(seen.kept) < 2:
+        raise InputError(f"{found.name} holds {len(seen.kept)} image; statistics need at least 2")
+    moments = Moments.of(seen.features.embeddings)
+    statistics.save(path, moments, seen.fingerprint)
+    return seen

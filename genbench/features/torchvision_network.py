@@ -62,8 +62,9 @@ class TorchvisionFeatures:
         self.network.to(self.device, self.dtype, memory_format=torch.channels_last).requires_grad_(False)
 
     def __call__(self, x: Tensor, /) -> Features:
-        """Raises InputError for anything but uint8 images, and for layers without one tensor of values per image."""
+        """Raises InputError for anything but uint8 images, very thin ones, and layers without one tensor per image."""
         x = images.rgb(self.name, self.spec, x)
+        images.check_aspect(self.name, x)
         if len(x) == 0:
             raise InputError(f"{self.name} was given no images")
         outputs = []

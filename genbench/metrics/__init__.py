@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from genbench.metrics.class_coverage import class_coverage
-from genbench.metrics.density_coverage import density_coverage
-from genbench.metrics.fid_infinity import fid_infinity
-from genbench.metrics.frechet_distance import frechet_distance, frechet_influence
-from genbench.metrics.inception_score import inception_score
-from genbench.metrics.kernel_distance import kernel_distance, kernel_distance_subsets, kernel_statistics
+from genbench.metrics.classes import class_coverage
+from genbench.metrics.data_copying import memorization
+from genbench.metrics.frechet import frechet_distance, frechet_influence
+from genbench.metrics.inception import inception_score
 from genbench.metrics.log_likelihood import negative_log_likelihood
 from genbench.metrics.manifolds import manifold_metrics
-from genbench.metrics.memorization import memorization
-from genbench.metrics.mind import mind
+from genbench.metrics.maximum_mean_discrepancy import kernel_distance, kernel_distance_subsets, kernel_statistics
 from genbench.metrics.outliers import auroc
 from genbench.metrics.per_class import frechet_distance_per_class
-from genbench.metrics.precision_recall import precision_recall
-from genbench.metrics.vendi_score import vendi_score
+from genbench.metrics.prdc import density_coverage, precision_recall
+from genbench.metrics.sliced_wasserstein import mind
+from genbench.metrics.unbiased_fid import fid_infinity
+from genbench.metrics.vendi import vendi_score
 from genbench.numerics.moments import Moments, MomentsBuilder
 
 __all__ = [

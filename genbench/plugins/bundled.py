@@ -61,10 +61,10 @@ def features() -> list[Card]:
 def metrics() -> list[Card]:
     """Targets take nothing and return a Metric."""
     return [
-        Card("fid", "genbench.metrics.frechet_distance:FrechetDistance", "Fréchet distance of the features"),
-        Card("is", "genbench.metrics.inception_score:InceptionScore", "Inception Score of the class probabilities"),
-        Card("precision-recall", "genbench.metrics.precision_recall:PrecisionRecall", "k-NN precision and recall"),
-        Card("classes", "genbench.metrics.class_coverage:Classes", "classes that the samples cover, and their entropy"),
+        Card("fid", "genbench.metrics.frechet:FrechetDistance", "Fréchet distance of the features"),
+        Card("is", "genbench.metrics.inception:InceptionScore", "Inception Score of the class probabilities"),
+        Card("precision-recall", "genbench.metrics.prdc:PrecisionRecall", "k-NN precision and recall"),
+        Card("classes", "genbench.metrics.classes:Classes", "classes that the samples cover, and their entropy"),
         Card("likelihood", "genbench.metrics.log_likelihood:LogLikelihood", "held-out nats and bits per dimension"),
         Card("gap", "genbench.metrics.log_likelihood:GapToTruth", "nats lost against the true distribution"),
         Card("outliers", "genbench.metrics.outliers:OutlierDetection", "AUROC of held-out items against outliers"),
@@ -77,12 +77,12 @@ def metrics() -> list[Card]:
         Card("cycle-error", "genbench.metrics.translation:CycleError", "sources against what comes back of them"),
         Card("class-kept", "genbench.metrics.translation:ClassKept", "translations that show their source's class"),
         Card("accuracy", "genbench.metrics.accuracy:Accuracy", "held-out accuracy of a generative classifier"),
-        Card("fid-infinity", "genbench.metrics.fid_infinity:FidInfinity", "FID extrapolated to endless samples"),
+        Card("fid-infinity", "genbench.metrics.unbiased_fid:FidInfinity", "FID extrapolated to endless samples"),
         Card("per-class-fid", "genbench.metrics.per_class:PerClassFid", "the mean of the FIDs within each class"),
-        Card("kid", "genbench.metrics.kernel_distance:KernelDistance", "unbiased MMD^2 with a cubic kernel"),
-        Card("mind", "genbench.metrics.mind:Mind", "sliced Wasserstein distance of the features"),
-        Card("density-coverage", "genbench.metrics.density_coverage:DensityCoverage", "k-NN density and coverage"),
-        Card("vendi", "genbench.metrics.vendi_score:VendiScore", "the effective number of different samples"),
-        Card("memorization", "genbench.metrics.memorization:Memorization", "are samples too near to the train split?"),
+        Card("kid", "genbench.metrics.maximum_mean_discrepancy:KernelDistance", "unbiased MMD^2 with a cubic kernel"),
+        Card("mind", "genbench.metrics.sliced_wasserstein:Mind", "sliced Wasserstein distance of the features"),
+        Card("density-coverage", "genbench.metrics.prdc:DensityCoverage", "k-NN density and coverage"),
+        Card("vendi", "genbench.metrics.vendi:VendiScore", "the effective number of different samples"),
+        Card("memorization", "genbench.metrics.data_copying:Memorization", "are samples too near to the train split?"),
         Card("parzen", "genbench.metrics.parzen:Parzen", "Parzen-window estimate for generators without a likelihood"),
     ]

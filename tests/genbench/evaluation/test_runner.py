@@ -184,7 +184,7 @@ def test_each_part_of_the_protocol_changes_the_fingerprint(task):
     from dataclasses import replace
 
     from genbench.contracts import Effort
-    from genbench.metrics.precision_recall import PrecisionRecall
+    from genbench.metrics.prdc import PrecisionRecall
 
     more = replace(task, benchmark=replace(task.benchmark, effort=Effort(importance_samples=64)))
     assert more.fingerprint(likelihood) != task.fingerprint(likelihood)

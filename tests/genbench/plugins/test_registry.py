@@ -96,7 +96,7 @@ def test_listing_and_help_import_no_torch():
 
 def test_public_names_are_all_there_and_functions():
     code = (
-        "import genbench, genbench.leaderboard.boards, genbench.evaluation.truncation, genbench.metrics.mind;"
+        "import genbench, genbench.leaderboard.boards, genbench.evaluation.truncation, genbench.metrics.frechet;"
         "[getattr(genbench, name) for name in genbench.__all__];"
         "assert callable(genbench.leaderboard) and callable(genbench.tradeoff) and callable(genbench.check);"
         "assert callable(genbench.metrics.inception_score) and callable(genbench.metrics.precision_recall);"

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from genbench import seeding
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError, Unsupported
-from genbench.metrics.frechet_distance import Comparison
+from genbench.metrics.frechet import Comparison, moments_of
+from genbench.metrics.scores import as_score
 from genbench.numerics.blocks import as_features
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
@@ -54,9 +55,8 @@ def fid_infinity(real: Array | Moments, fake: Array, seed: int = 0) -> Estimate:
     influence = comparison.influence(features)
     means = []
     while len(parts) > 1:
-        found = [Comparison(first, part.moments(), comparison.real_factor).distance() for part in parts]
-        means.append(float(np.mean(found)))
-        parts = [one.merge(other) for one, other in zip(parts[::2], parts[1::2], strict=True)]
+        means.append(float(np.mean([Comparison(first, part.moments()).distance() for part in parts])))
+        parts = [left.merge(right) for left, right in zip(parts[::2], parts[1::2], strict=True)]
     means.append(comparison.distance())
     intercept = np.polyfit(np.array(counts) / n, means, 1)[1]
     return Estimate(float(intercept), float(influence.std() / n**0.5))
@@ -69,7 +69,7 @@ class FidInfinity:
     seed: int = 0
     name = "fid-infinity"
     columns = (Column("fid_infinity", "FID∞", "lower", digits=2),)
-    reads: ClassVar[Literal["samples"]] = "samples"
+    reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
     min_samples = 4
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
@@ -78,6 +78,6 @@ class FidInfinity:
         counts = _divisions(n, dim)
         if len(counts) < 2:
             raise Unsupported(f"{n} samples of {dim} features are too few to extrapolate from, {4 * dim} are needed")
-        estimate = fid_infinity(evidence.real.embeddings, fake, self.seed)
+        estimate = fid_infinity(moments_of(evidence.real), fake, self.seed)
         sizes = ", ".join(str(n // count) for count in counts)
-        return {"fid_infinity": Score(estimate.value, estimate.stderr, detail=f"from parts of {sizes} samples")}
+        return {"fid_infinity": as_score(estimate, f"from parts of {sizes} samples")}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from scipy.stats import mannwhitneyu
 from sklearn.datasets import load_digits
+from stand_in import evidence
 
 from genbench.contracts import Features
 from genbench.errors import InputError
-from genbench.metrics.memorization import Memorization, memorization
+from genbench.metrics.data_copying import Memorization, memorization
 
 
 def draw(n: int, rng: torch.Generator) -> torch.Tensor:
@@ -59,10 +58,10 @@ def test_the_column_says_who_copies():
     rng = torch.Generator().manual_seed(3)
     train, heldout = draw(500, rng), draw(300, rng)
     parts = {"train": Features(train), "real": Features(heldout)}
-    score = Memorization().compute(SimpleNamespace(fake=Features(train[:300]), **parts))["memorization"]
+    score = Memorization().compute(evidence(fake=Features(train[:300]), **parts))["memorization"]
     assert score.value < -3
     assert score.detail == "copies training items"
-    score = Memorization().compute(SimpleNamespace(fake=Features(draw(300, rng)), **parts))["memorization"]
+    score = Memorization().compute(evidence(fake=Features(draw(300, rng)), **parts))["memorization"]
     assert score.detail == ""
     assert Memorization.columns[0].better == "higher"
 

@@ -13,11 +13,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Features, Reads, Score
 from genbench.errors import InputError
+from genbench.metrics.scores import as_score
 from genbench.numerics.blocks import as_features, parts_of
 from genbench.numerics.estimate import Estimate
-from genbench.numerics.linalg import Array, absolute, nuclear_norm, product_method, pull_back, root_factor
+from genbench.numerics.linalg import Array, absolute, nuclear_norm, product_method, pull_back
 from genbench.numerics.moments import Moments
 
 BLOCK_ELEMENTS = 2**22  # values of samples in float64 at once: 32 MB
@@ -35,8 +36,7 @@ def frechet_distance(real: Array | Moments, fake: Array | Moments) -> Estimate:
     if isinstance(fake, Moments):
         first = real if isinstance(real, Moments) else Moments.of(real)
         return Estimate(Comparison(first, fake).distance())
-    distance, influence = _distance_and_influence(real, fake)
-    return Estimate(distance, float(influence.std() / len(influence) ** 0.5))
+    return _compared(real, fake).estimate()
 
 
 def frechet_influence(real: Array | Moments, fake: Array | Moments, y: Array | None = None) -> Tensor:
@@ -50,22 +50,48 @@ def frechet_influence(real: Array | Moments, fake: Array | Moments, y: Array | N
     if y is None:
         if isinstance(fake, Moments):
             raise InputError("give the samples as y whose influence is asked for: fake holds their moments only")
-        return _distance_and_influence(real, fake)[1]
+        return _compared(real, fake).influence
     first = real if isinstance(real, Moments) else Moments.of(real)
     second = fake if isinstance(fake, Moments) else Moments.of(fake)
     return Comparison(first, second).influence(y)
 
 
-def _distance_and_influence(real: Array | Moments, fake: Array) -> tuple[float, Tensor]:
-    if not isinstance(real, Moments):
-        x, y = as_features("real", real), as_features("fake", fake)
-        _match(x.shape[1], y.shape[1])
-        if len(x) + len(y) <= x.shape[1] and min(len(x), len(y)) > 1:
-            return _within_the_span(x, y.to(x.device))
-        real, fake = Moments.of(x), y
-    comparison = Comparison(real, Moments.of(fake))
-    influence = comparison.influence(fake)
-    return comparison.distance(), influence
+@dataclass(frozen=True, eq=False, slots=True)
+class Compared:
+    """The distance, and the influence (n,) of each fake sample on it; `comparison` where moments were compared."""
+
+    distance: float
+    influence: Tensor
+    comparison: Comparison | None = None
+
+    def estimate(self) -> Estimate:
+        return Estimate(self.distance, float(self.influence.std() / len(self.influence) ** 0.5))
+
+
+def _compared(real: Array | Moments, fake: Array) -> Compared:
+    if isinstance(real, Moments):
+        return _by_moments(real, Moments.of(fake), fake)
+    x, y = as_features("real", real), as_features("fake", fake)
+    return _within_the_span(x, y) or _by_moments(Moments.of(x), Moments.of(y), y)
+
+
+def compared(real: Features, fake: Features) -> Compared:
+    """The comparison of two sides, of which each keeps its own moments and their root for the next."""
+    x, y = real.embeddings, fake.embeddings
+    few = _within_the_span(x, y)
+    return few or _by_moments(moments_of(real), moments_of(fake), y)
+
+
+def moments_of(features: Features) -> Moments:
+    """The moments of one side, found once."""
+    return features.once("moments", lambda: Moments.of(features.embeddings))
+
+
+def _by_moments(real: Moments, fake: Moments, y: Array) -> Compared:
+    comparison = Comparison(real, fake)
+    # The influence finds what the distance needs.
+    influence = comparison.influence(y)
+    return Compared(comparison.distance(), influence, comparison)
 
 
 def _match(real: int, fake: int) -> None:
@@ -73,18 +99,22 @@ def _match(real: int, fake: int) -> None:
         raise InputError(f"real has {real} features and fake {fake}; they must be the same")
 
 
-def _within_the_span(real: Tensor, fake: Tensor) -> tuple[float, Tensor]:
-    """The distance and influence from centred features X, Y over roots of n - 1: the trace is the nuclear norm of YX'.
+def _within_the_span(x: Tensor, y: Tensor) -> Compared | None:
+    """Real and fake features compared where both together are no more than D; None where they are more.
 
-    No matrix is larger than the features, nothing is squared, and no rank is to be found.
+    The distance and influence come from centred features X, Y over roots of n - 1: the trace is the nuclear norm of
+    YX'. No matrix is larger than the features, nothing is squared, and no rank is to be found.
     """
-    (mean, x), (other, y) = (_centred(side) for side in (real, fake))
-    shift, size = other - mean, len(y) - 1
-    overlap = absolute(y @ x.T, "svd")
-    squares = y.square().sum(1)
-    distance = shift @ shift + x.square().sum() + squares.sum() - 2 * overlap.trace()
-    influence = 2 * size**0.5 * (y @ shift) + size * (squares - overlap.diagonal())
-    return max(0.0, float(distance)), influence
+    _match(x.shape[1], y.shape[1])
+    if len(x) + len(y) > x.shape[1] or min(len(x), len(y)) < 2:
+        return None
+    (mean, real), (other, fake) = _centred(x), _centred(y.to(x.device))
+    shift, size = other - mean, len(fake) - 1
+    overlap = absolute(fake @ real.T, "svd")
+    squares = fake.square().sum(1)
+    distance = shift @ shift + real.square().sum() + squares.sum() - 2 * overlap.trace()
+    influence = 2 * size**0.5 * (fake @ shift) + size * (squares - overlap.diagonal())
+    return Compared(max(0.0, float(distance)), influence)
 
 
 def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,22 +124,16 @@ def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Comparison:
-    """Two Gaussians, and what their distance and the influence of samples have in common.
+    """Two Gaussians, and what their distance and the influence of samples have in common."""
 
-    `real_factor` is that of an earlier comparison with the same real side, which saves factoring it again.
-    """
-
-    def __init__(self, real: Moments, fake: Moments, real_factor: Tensor | None = None) -> None:
+    def __init__(self, real: Moments, fake: Moments) -> None:
         _match(len(real.mean), len(fake.mean))
         self.real, self.fake = real, fake
         self.device = real.mean.device
         self.shift = fake.mean.to(self.device) - real.mean
         self.covariance = fake.covariance.to(self.device)
-        self.factor = root_factor(self.covariance, "the covariance of fake")
-        if real_factor is None:
-            real_factor = root_factor(real.covariance, "the covariance of real")
-        self.real_factor = real_factor
-        self.product = self.factor.T @ real_factor
+        self.factor = fake.root.to(self.device)
+        self.product = self.factor.T @ real.root
         self.method: Literal["eigen", "polar"] = product_method(self.product)
         self._overlap: Tensor | None = None
 
@@ -135,11 +159,16 @@ class Comparison:
 
 def _quadratic(x: Tensor, upper: Tensor) -> Tensor:
     """x'Bx of each row of x (n, D) with an upper triangular B."""
-    found = x.new_zeros(len(x))
+    values = x.new_zeros(len(x))
     for start in range(0, x.shape[1], PANEL):
         stop = start + PANEL
-        found += ((x[:, :stop] @ upper[:stop, start:stop]) * x[:, start:stop]).sum(1)
-    return found
+        values += ((x[:, :stop] @ upper[:stop, start:stop]) * x[:, start:stop]).sum(1)
+    return values
+
+
+def compared_once(evidence: Evidence) -> Compared:
+    """The comparison of samples with real items, made once for all the metrics that look at it."""
+    return evidence.once("frechet", lambda: compared(evidence.real, evidence.fake))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +177,11 @@ class FrechetDistance:
 
     name = "fid"
     columns = (Column("fid", "FID", "lower", digits=2),)
-    reads: ClassVar[Literal["samples"]] = "samples"
+    reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
         fake = evidence.fake.embeddings
-        estimate = frechet_distance(evidence.real.embeddings, fake)
         few = len(fake) <= fake.shape[1]
         detail = f"{len(fake)} samples do not fill {fake.shape[1]} dimensions; biased upwards" if few else ""
-        return {"fid": Score(estimate.value, estimate.stderr, detail=detail)}
+        return {"fid": as_score(compared_once(evidence).estimate(), detail, biased=few)}

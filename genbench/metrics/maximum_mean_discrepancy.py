@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from genbench import seeding
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError
-from genbench.numerics.blocks import mean_of, paired_features, parts_of
+from genbench.metrics.cubic_kernel import CubicKernel, KernelPoints, KernelTable
+from genbench.metrics.scores import as_score
+from genbench.numerics.blocks import as_features, paired_features
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
-
-TILE = 1024  # rows and columns of the kernel matrix held at once
-SINGLE_PRECISION_LIMIT = 100.0  # of x.y/D, which features of Inception stay far below; its cube multiplies errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,139 +46,6 @@ class KernelDistanceSubsets:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Set:
-    """Features x (n, D); of each row, once centred, the product with the centre divided by D, float64 (n,).
-
-    `members` (n, S) is 1 where a row belongs to a subset and 0 elsewhere.
-    """
-
-    x: Tensor
-    lift: Tensor
-    members: Tensor
-
-    def of(self, rows: Tensor) -> _Set:
-        return _Set(self.x[rows], self.lift[rows], self.members[rows])
-
-    def blocks(self, sums: Tensor, step: int) -> list[tuple[_Set, Tensor]]:
-        parts = zip(self.x.split(step), self.lift.split(step), self.members.split(step), strict=True)
-        return list(zip((_Set(*part) for part in parts), sums.split(step), strict=True))
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Sums:
-    """Of a table of kernel values (n, m), in float64: the sums of its rows (n,), of its columns (m,), of its squared
-    entries, and of the entries whose row and column belong to one subset (S,)."""
-
-    rows: Tensor
-    columns: Tensor
-    squares: Tensor
-    subsets: Tensor
-
-    @property
-    def all(self) -> float:
-        return float(self.rows.sum())
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Kernel:
-    """(x.y/D + 1)^3 less its value at the centre, which cancels in the distance and would only cost digits."""
-
-    centre: Tensor  # (D,)
-    base: float  # |centre|^2 / D + 1
-
-    @classmethod
-    def of(cls, real: Tensor, fake: Tensor) -> tuple[_Kernel, _Set, _Set]:
-        """The kernel centred amid both sets, in float64 where one set is or float32 does not reach far enough."""
-        centre = (mean_of(real) + mean_of(fake)) / 2
-        dtype = torch.promote_types(real.dtype, fake.dtype)
-        found = cls._in(dtype, centre, real, fake) or cls._in(torch.float64, centre, real, fake)
-        assert found is not None
-        return found
-
-    @classmethod
-    def _in(cls, dtype: torch.dtype, mean: Tensor, real: Tensor, fake: Tensor) -> tuple[_Kernel, _Set, _Set] | None:
-        """None where x.y/D passes the limit of float32."""
-        centre = mean.to(dtype)
-        base = float(centre.double().square().mean()) + 1
-        sets = []
-        for x in (real, fake):
-            lift = torch.empty(len(x), dtype=torch.float64, device=x.device)
-            for part in parts_of(x):
-                centred = x[part].to(dtype) - centre
-                lift[part] = centred @ centre / len(centre)
-                squares = torch.linalg.vector_norm(centred, dim=1).square() / len(centre)
-                if (
-                    dtype == torch.float32
-                    and not base + (squares + 2 * lift[part].abs()).max() <= SINGLE_PRECISION_LIMIT
-                ):
-                    return None
-            sets.append(_Set(x, lift, centre.new_empty(len(x), 0)))
-        return cls(centre, base), sets[0], sets[1]
-
-    def centred(self, points: _Set) -> Tensor:
-        return points.x.to(self.centre.dtype) - self.centre
-
-    def marked(self, points: _Set, rows: Tensor) -> _Set:
-        """The points as members of the subsets that have the indices `rows` (S, size)."""
-        members = torch.zeros(len(rows), len(points.x), dtype=self.centre.dtype, device=points.x.device)
-        return replace(points, members=members.scatter_(1, rows.to(members.device), 1).T.contiguous())
-
-    def tile(self, left: Tensor, first: _Set, second: _Set) -> Tensor:
-        """The kernel (b, c) of two blocks of points, of which the first has already been centred: left (b, D)."""
-        right = left if second is first else self.centred(second)
-        # x.y/D above its value at the centre: the difference of the two cubes has it as a factor.
-        above = torch.addmm(second.lift.to(left.dtype), left, right.T, alpha=1 / left.shape[1])
-        above += first.lift.to(left.dtype)[:, None]
-        return (above + 3 * self.base).mul_(above).add_(3 * self.base**2).mul_(above)
-
-    def within(self, points: _Set) -> _Sums:
-        """The sums over all pairs of two different points of one set, in which every pair is evaluated once."""
-        rows, squares, subsets = _zeros(points)
-        # Only what lies between blocks is spared, so there are at least two.
-        blocks = points.blocks(rows, min(TILE, -(-len(points.x) // 2)))
-        for i, (first, first_sums) in enumerate(blocks):
-            left = self.centred(first)
-            for second, second_sums in blocks[i:]:
-                tile = self.tile(left, first, second)
-                twice = 1 if second is first else 2
-                if second is first:
-                    tile.fill_diagonal_(0)
-                else:
-                    second_sums += tile.sum(0)
-                first_sums += tile.sum(1)
-                squares += twice * _sum_of_squares(tile)
-                subsets += twice * _subset_sums(tile, first, second)
-        return _Sums(rows, rows, squares, subsets)
-
-    def between(self, one: _Set, other: _Set) -> _Sums:
-        """The sums over all pairs of a point of the one set and a point of the other."""
-        rows, squares, subsets = _zeros(one)
-        columns = torch.zeros_like(other.lift)
-        for first, first_sums in one.blocks(rows, TILE):
-            left = self.centred(first)
-            for second, second_sums in other.blocks(columns, TILE):
-                tile = self.tile(left, first, second)
-                first_sums += tile.sum(1)
-                second_sums += tile.sum(0)
-                squares += _sum_of_squares(tile)
-                subsets += _subset_sums(tile, first, second)
-        return _Sums(rows, columns, squares, subsets)
-
-
-def _zeros(points: _Set) -> tuple[Tensor, Tensor, Tensor]:
-    zeros = torch.zeros_like(points.lift)
-    return zeros, zeros.new_zeros(()), zeros.new_zeros(points.members.shape[1])
-
-
-def _sum_of_squares(tile: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(tile).double().square()
-
-
-def _subset_sums(tile: Tensor, first: _Set, second: _Set) -> Tensor:
-    return (first.members * (tile @ second.members)).sum(0, dtype=torch.float64)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class _Comparison:
     """The kernel tables of real against real, fake against fake and real against fake, and what follows from them.
 
@@ -188,13 +54,17 @@ class _Comparison:
     uncorrelated. All are estimated without bias, which leaving out the remainders' share in the effects would not be.
     """
 
-    real: _Sums
-    fake: _Sums
-    cross: _Sums
+    real: KernelTable
+    fake: KernelTable
+    cross: KernelTable
 
     @classmethod
-    def of(cls, kernel: _Kernel, real: _Set, fake: _Set) -> _Comparison:
-        return cls(kernel.within(real), kernel.within(fake), kernel.between(real, fake))
+    def of(
+        cls, kernel: CubicKernel, real: KernelPoints, fake: KernelPoints, known: RealKernel | None = None
+    ) -> _Comparison:
+        reusable = known is not None and known.kernel.centre.dtype == kernel.centre.dtype
+        within = known.sums if known is not None and reusable else kernel.within(real)
+        return cls(within, kernel.within(fake), kernel.between(real, fake))
 
     @property
     def n(self) -> int:
@@ -244,20 +114,20 @@ class _Comparison:
         return max(0.0, effects) + remainders
 
 
-def _remainder(table: _Sums) -> float:
+def _remainder(table: KernelTable) -> float:
     """The variance of what the effects of two points leave of their kernel (Griffing, 1956, method 4)."""
     n, effects = len(table.rows), table.rows - table.rows.mean()
     total = float(table.squares) / 2 - table.all**2 / (2 * n * (n - 1))
     return max(0.0, total - float(effects.square().sum()) / (n - 2)) / (n * (n - 3) / 2)
 
 
-def _effect(table: _Sums, cross: Tensor) -> float:
+def _effect(table: KernelTable, cross: Tensor) -> float:
     """The variance of the effect of one point on half the distance, `cross` holding its means beside the other set."""
     n = len(table.rows)
     return float((table.rows / (n - 2) - cross).var()) - _remainder(table) / (n - 2)
 
 
-def _remainder_share(table: _Sums) -> float:
+def _remainder_share(table: KernelTable) -> float:
     """What the remainders of one set's table add to the variance of the distance."""
     n = len(table.rows)
     return 2 * _remainder(table) / (n * (n - 1))
@@ -275,9 +145,28 @@ def kernel_statistics(real: Array, fake: Array) -> KernelStatistics:
     The variances are those of a U-statistic, remainders of second order included, so that they hold for equal
     distributions too. Raises InputError for fewer than 2 samples, unequal dimensions and values that are not finite.
     """
-    found = _Comparison.of(*_Kernel.of(*paired_features(real, fake, 2)))
-    spread = found.variance_over_fake()
-    return KernelStatistics(Estimate(found.distance(), None if spread is None else math.sqrt(spread)), found.variance())
+    return _statistics(*paired_features(real, fake, 2))
+
+
+def _statistics(real: Tensor, fake: Tensor, known: RealKernel | None = None) -> KernelStatistics:
+    kernel, (x, y) = CubicKernel.around(real, fake)
+    comparison = _Comparison.of(kernel, x, y, known)
+    spread = comparison.variance_over_fake()
+    error = None if spread is None else math.sqrt(spread)
+    return KernelStatistics(Estimate(comparison.distance(), error), comparison.variance())
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class RealKernel:
+    """The table of real against real features, which every comparison with them in the same precision shares."""
+
+    kernel: CubicKernel
+    sums: KernelTable
+
+    @classmethod
+    def of(cls, real: Array) -> RealKernel:
+        kernel, (points,) = CubicKernel.around(as_features("real", real))
+        return cls(kernel, kernel.within(points))
 
 
 def kernel_distance(real: Array, fake: Array) -> Estimate:
@@ -303,7 +192,7 @@ def kernel_distance_subsets(
         raise InputError(
             f"subsets need one shape (S, size >= 2), got {tuple(rows[0].shape)} and {tuple(rows[1].shape)}"
         )
-    kernel, first, second = _Kernel.of(x, y)
+    kernel, (first, second) = CubicKernel.around(x, y)
     if len(x) * len(y) + (len(x) ** 2 + len(y) ** 2) / 2 <= 2 * count * size**2:
         # All pairs that there are cost less than the pairs of every subset.
         whole = _Comparison.of(kernel, kernel.marked(first, rows[0]), kernel.marked(second, rows[1]))
@@ -341,7 +230,7 @@ class KernelDistance:
     subsets: int = 0
     size: int = 1000
     name = "kid"
-    reads: ClassVar[Literal["samples"]] = "samples"
+    reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -354,10 +243,11 @@ class KernelDistance:
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
         real, fake = evidence.real.embeddings, evidence.fake.embeddings
-        distance = kernel_distance(real, fake)
-        scores = {"kid": Score(distance.value, distance.stderr)}
+        x, y = paired_features(real, fake, 2)
+        statistics = _statistics(x, y, evidence.real.once("kernel", lambda: RealKernel.of(x)))
+        scores = {"kid": as_score(statistics.distance)}
         if self.subsets:
             parts = kernel_distance_subsets(real, fake, self.subsets, self.size)
             detail = f"std of {self.subsets} subsets of {self.size}: {parts.std:.5f}"
-            scores["kid_subsets"] = Score(parts.mean.value, parts.mean.stderr, detail=detail)
+            scores["kid_subsets"] = as_score(parts.mean, detail)
         return scores

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError, Unsupported
+from genbench.metrics.scores import as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array, as_float64
 
@@ -65,7 +66,7 @@ class InceptionScore:
     splits: int = 10
     name = "is"
     columns = (Column("is", "IS", "higher", digits=2),)
-    reads: ClassVar[Literal["samples"]] = "samples"
+    reads: ClassVar[tuple[Reads, ...]] = ("samples",)
 
     @property
     def min_samples(self) -> int:
@@ -77,4 +78,4 @@ class InceptionScore:
             raise Unsupported("the feature extractor gives no class probabilities")
         result = inception_score(probabilities, self.splits)
         detail = f"std of {self.splits} splits {result.std:.3f}, unsplit {result.unsplit:.3f}"
-        return {"is": Score(result.mean.value, result.mean.stderr, detail=detail)}
+        return {"is": as_score(result.mean, detail)}

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from scipy import stats
 from torch import Tensor
 
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError, Unsupported
+from genbench.metrics.scores import as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
 
@@ -69,12 +70,17 @@ def class_coverage(real_labels: Array, fake_labels: Array, share: float = SHARE)
 
 
 def _labels(name: str, labels: Array) -> Tensor:
-    found = torch.as_tensor(labels).cpu()
-    if found.is_floating_point() or found.ndim != 1 or not len(found) or int(found.min()) < 0:
+    numbers = torch.as_tensor(labels).cpu()
+    if numbers.is_floating_point() or numbers.ndim != 1 or not len(numbers) or int(numbers.min()) < 0:
         raise InputError(
-            f"{name} must be integers (n,) from 0, it has shape {tuple(found.shape)} and dtype {found.dtype}"
+            f"{name} must be integers (n,) from 0, it has shape {tuple(numbers.shape)} and dtype {numbers.dtype}"
         )
-    return found.long()
+    return numbers.long()
+
+
+def class_name(names: tuple[str, ...], label: int) -> str:
+    """What a class is called; its number where that is not known."""
+    return names[label] if label < len(names) else str(label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +94,16 @@ class Classes:
         Column("classes", "classes", "higher", digits=1),
         Column("class_entropy", "class entropy", "higher", digits=3, unit="nats"),
     )
-    reads: ClassVar[Literal["samples"]] = "samples"
+    reads: ClassVar[tuple[Reads, ...]] = ("samples", "labels")
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
         real, fake = evidence.real_labels, evidence.fake_labels
         if real is None or fake is None:
             raise Unsupported("the classes of the data or of the samples are not known")
-        found = class_coverage(real, fake, self.share)
-        names = evidence.dataset.classes
-        missing = ", ".join(names[label] for label in found.missing)
+        coverage = class_coverage(real, fake, self.share)
+        missing = ", ".join(class_name(evidence.classes, label) for label in coverage.missing)
         return {
-            "classes": Score(
-                found.covered.value, found.covered.stderr, detail=f"left out: {missing}" if missing else ""
-            ),
-            "class_entropy": Score(found.entropy.value, found.entropy.stderr),
+            "classes": as_score(coverage.covered, f"left out: {missing}" if missing else ""),
+            "class_entropy": as_score(coverage.entropy),
         }

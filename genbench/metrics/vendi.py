@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError
+from genbench.metrics.scores import as_score
 from genbench.numerics.blocks import as_features, parts_of
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
@@ -34,7 +35,7 @@ def vendi_score(fake: Array, order: float = 1.0) -> Estimate:
     sample adds to the dimensions in use and the first order understates the error by up to a half. Raises InputError
     for values that are not finite, and for an order that is not above 0.
     """
-    x = as_features("fake", fake)
+    x = as_features("fake", fake, largest=math.inf)  # lengths do not count
     if not order > 0:
         raise InputError(f"order must be above 0, got {order}")
     extra = bool(((x.amax(1) == 0) & (x.amin(1) == 0)).any())
@@ -89,16 +90,13 @@ def _entropy(values: Tensor, order: float) -> tuple[float, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class VendiScore:
-    """The column `vendi`, of the samples' features alone; the held-out split's own value is in the remark."""
+    """The column `vendi`, of the samples' features alone."""
 
     order: float = 1.0
     name = "vendi"
     columns = (Column("vendi", "Vendi", "higher", digits=2),)
-    reads: ClassVar[Literal["samples"]] = "samples"
+    reads: ClassVar[tuple[Reads, ...]] = ("samples",)
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        estimate = vendi_score(evidence.fake.embeddings, self.order)
-        real = evidence.real.embeddings
-        detail = f"the {len(real)} real items: {vendi_score(real, self.order):.2f}"
-        return {"vendi": Score(estimate.value, estimate.stderr, detail=detail)}
+        return {"vendi": as_score(vendi_score(evidence.fake.embeddings, self.order))}

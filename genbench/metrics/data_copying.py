@@ -10,17 +10,19 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from genbench import seeding
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError, Unsupported
+from genbench.metrics.scores import as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array, as_matrix
 from genbench.numerics.nearest import exact_distances, nearest_distances
+from genbench.numerics.ranks import share_below
 
 MOST_FITTED = 10_000  # training items that the cells are fitted to
 NOTE = "below -3, samples copy training items; far above 0, they are far from the data"
@@ -45,19 +47,32 @@ def memorization(train: Array, heldout: Array, fake: Array, cells: int = 10) -> 
         raise InputError(
             f"train has {t.shape[1]} features, heldout {h.shape[1]} and fake {f.shape[1]}; they must be the same"
         )
-    if not 1 <= cells <= len(t):
-        raise InputError(f"cells must be within 1..{len(t)}, the number of training items, got {cells}")
-    normal, near = nearest_distances(h, t), nearest_distances(f, t)
-    centres = _centres(t, cells)
-    of_heldout, of_fake = _cells(h, centres), _cells(f, centres)
+    return _statistic(HeldOut.of(t, h, centres_of(t, cells)), t, f)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class HeldOut:
+    """What held-out items are compared by: the cells' centres, the cell of each, its distance to the training items."""
+
+    centres: Tensor
+    cells: Tensor
+    distances: Tensor
+
+    @classmethod
+    def of(cls, train: Tensor, heldout: Tensor, centres: Tensor) -> HeldOut:
+        return cls(centres, _cells(heldout, centres), nearest_distances(heldout, train))
+
+
+def _statistic(heldout: HeldOut, train: Tensor, fake: Tensor) -> Estimate:
+    distances, cells = nearest_distances(fake, train), _cells(fake, heldout.centres)
     weights, scores, variances = [], [], []
-    for cell in range(len(centres)):
-        ours, theirs = near[of_fake == cell], normal[of_heldout == cell]
+    for cell in range(len(heldout.centres)):
+        ours, theirs = distances[cells == cell], heldout.distances[heldout.cells == cell]
         if len(ours) < FEWEST_FAKE or len(theirs) < FEWEST_HELDOUT:
             continue
         n, m = len(theirs), len(ours)
         scale = n * m / math.sqrt(n * m * (n + m + 1) / 12)
-        above = _share_below(theirs, ours)
+        above = share_below(theirs, ours)
         weights.append(n)
         scores.append((float(above.mean()) - 0.5) * scale)
         variances.append(float(above.var(correction=1)) / m * scale**2)
@@ -70,15 +85,10 @@ def memorization(train: Array, heldout: Array, fake: Array, cells: int = 10) -> 
     return Estimate(sum(share * score for share, score in zip(shares, scores, strict=True)), error)
 
 
-def _share_below(values: Tensor, points: Tensor) -> Tensor:
-    """For each point the share of the values below it, those equal to it counting half."""
-    ordered = values.sort().values
-    below = torch.searchsorted(ordered, points, right=False) + torch.searchsorted(ordered, points, right=True)
-    return below.double() / (2 * len(values))
-
-
-def _centres(train: Tensor, cells: int) -> Tensor:
+def centres_of(train: Tensor, cells: int) -> Tensor:
     """The centres (cells, D), float64, of k-means cells of (some of) the training items; the same on every call."""
+    if not 1 <= cells <= len(train):
+        raise InputError(f"cells must be within 1..{len(train)}, the number of training items, got {cells}")
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
@@ -105,14 +115,17 @@ class Memorization:
     cells: int = 10
     name = "memorization"
     columns = (Column("memorization", "memorization C_T", "higher", digits=2, note=NOTE),)
-    reads: ClassVar[Literal["samples"]] = "samples"
+    reads: ClassVar[tuple[Reads, ...]] = ("samples", "real", "train")
     min_samples = 1  # with too few in every cell it is unsupported
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        train, cells = evidence.train.embeddings, min(self.cells, len(evidence.train.embeddings))
+        train, real, fake = evidence.train.embeddings, evidence.real.embeddings, evidence.fake.embeddings
+        cells = min(self.cells, len(train))
         try:
-            found = memorization(train, evidence.real.embeddings, evidence.fake.embeddings, cells)
+            centres = evidence.train.once(("cells", cells), lambda: centres_of(train, cells))
+            heldout = evidence.real.once(("beside train", cells), lambda: HeldOut.of(train, real, centres))
+            statistic = _statistic(heldout, train, fake)
         except InputError as error:  # too few items in each cell
             raise Unsupported(str(error)) from error
-        detail = "copies training items" if found < -3 else "far from the data" if found > 3 else ""
-        return {"memorization": Score(found.value, found.stderr, detail=detail)}
+        detail = "copies training items" if statistic < -3 else "far from the data" if statistic > 3 else ""
+        return {"memorization": as_score(statistic, detail)}

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from genbench import seeding
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError
+from genbench.metrics.scores import as_score
 from genbench.numerics.blocks import mean_of, paired_features, parts_of
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
@@ -65,10 +66,10 @@ def _directions(count: int, dim: int) -> Tensor:
 def _projections(x: Tensor, units: Tensor, centre: Tensor, dtype: torch.dtype) -> Tensor:
     """(directions, n) in `dtype`, of x less `centre`."""
     units, centre = units.to(dtype), centre.to(dtype)
-    found = torch.empty(len(units), len(x), dtype=dtype, device=x.device)
+    projections = torch.empty(len(units), len(x), dtype=dtype, device=x.device)
     for part in parts_of(x):
-        found[:, part] = units @ (x[part].to(dtype) - centre).T
-    return found
+        projections[:, part] = units @ (x[part].to(dtype) - centre).T
+    return projections
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -110,9 +111,8 @@ class Mind:
     directions: int = 1000
     name = "mind"
     columns = (Column("mind", "MIND", "lower", digits=2),)
-    reads: ClassVar[Literal["samples"]] = "samples"
+    reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        estimate = mind(evidence.real.embeddings, evidence.fake.embeddings, self.directions)
-        return {"mind": Score(estimate.value, estimate.stderr)}
+        return {"mind": as_score(mind(evidence.real.embeddings, evidence.fake.embeddings, self.directions))}

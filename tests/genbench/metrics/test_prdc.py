@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from genbench.errors import InputError
-from genbench.metrics.density_coverage import DensityCoverage, density_coverage
 from genbench.metrics.manifolds import manifold_metrics
-from genbench.metrics.precision_recall import precision_recall
+from genbench.metrics.prdc import DensityCoverage, density_coverage, precision_recall
 
 
 def test_all_four_agree_with_prdc():

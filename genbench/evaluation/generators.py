@@ -283,7 +283,7 @@ def log_probs_of(generator: object, x: Tensor, seed: int) -> LogProbs:
     of no kind that there is, or with an error or an interval that is no number.
     """
     values = log_probs(generator, x, seed)
-    said = LogProbs(values, _kind(generator), _shared_error(generator), _interval(generator))
+    said = LogProbs(values, kind_of(generator), error_of(generator), interval_of(generator))
     if spec_of(generator).levels is not None:
         lower = 0.0 if said.interval is None else said.interval[0]
         slack = MOST if said.kind != "estimate" else MOST + max(-lower, ERRORS * said.error)
@@ -294,14 +294,16 @@ def log_probs_of(generator: object, x: Tensor, seed: int) -> LogProbs:
     return said
 
 
-def _kind(generator: object) -> Kind:
+def kind_of(generator: object) -> Kind:
+    """Its `log_prob_kind`. Raises ModelError for a kind that there is not."""
     kind = attribute(generator, "log_prob_kind")
     if not isinstance(kind, str) or kind not in get_args(Kind):
         raise ModelError(f"log_prob_kind must be one of {', '.join(get_args(Kind))}, it is {shown(kind)}")
     return kind  # type: ignore[return-value]
 
 
-def _shared_error(generator: object) -> float:
+def error_of(generator: object) -> float:
+    """Its `log_prob_error` in nats, 0 where it has none. Raises ModelError for what is no standard error."""
     error = attribute(generator, "log_prob_error")
     if error is None:
         return 0.0
@@ -311,7 +313,8 @@ def _shared_error(generator: object) -> float:
     return value
 
 
-def _interval(generator: object) -> tuple[float, float] | None:
+def interval_of(generator: object) -> tuple[float, float] | None:
+    """Its `log_prob_interval` in nats, None where it has none. Raises ModelError for what is no such interval."""
     interval = attribute(generator, "log_prob_interval")
     if interval is None:
         return None
@@ -354,9 +357,14 @@ def class_log_joints(generator: object, x: Tensor, classes: int, seed: int) -> T
     """
     method = attribute(generator, "class_log_joint")
     with seeding.scoped(seed, "class_log_joint"), torch.no_grad():
-        joint = plain(guarded("class_log_joint", method, x), "class_log_joint")
-    if tuple(joint.shape) != (len(x), classes):
-        raise ModelError(f"class_log_joint returned shape {tuple(joint.shape)}, not {(len(x), classes)}")
+        return as_class_log_joints(guarded("class_log_joint", method, x), len(x), classes)
+
+
+def as_class_log_joints(joint: object, n: int, classes: int) -> Tensor:
+    """`joint` as float64 (n, classes) on the CPU. Raises ModelError where it holds no log-probabilities."""
+    joint = plain(joint, "class_log_joint")
+    if tuple(joint.shape) != (n, classes):
+        raise ModelError(f"class_log_joint returned shape {tuple(joint.shape)}, not {(n, classes)}")
     if not joint.is_floating_point() or joint.isnan().any() or joint.isposinf().any():
         raise ModelError("class_log_joint returned values that are no log-probabilities: NaN, infinite, or no floats")
     return joint.double()

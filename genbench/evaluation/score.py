@@ -17,10 +17,15 @@ from genbench.errors import DataError, InputError, Unsupported
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.extraction import Extracted, Reading, choose, deviation, extract
-from genbench.leaderboard.boards import cell_text, heading
-from genbench.metrics import Moments, frechet_distance, frechet_influence
+from genbench.evaluation.protocol import Protocol, Record, digest
+from genbench.evaluation.reference import Reference
+from genbench.metrics import frechet_influence
+from genbench.numerics.moments import Moments
+from genbench.plugins.extractors import Custom
+from genbench.plugins.metrics import metric_named
 from genbench.storage import cache, npz, statistics
-from genbench.storage.results import SCHEMA, Result, as_table, fingerprint
+from genbench.storage.formatting import listing
+from genbench.storage.results import Result, as_table, fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,12 +201,22 @@ def score(
     return Scores(tuple(rows), records, tuple(_notes(sides, reading)), *sides)
 
 
-def open_side(source: ImageSet, features: str, reading: Reading) -> Side:
-    """Images with their features, or statistics. Raises DataError."""
-    if isinstance(source, Path | str) and npz.are_statistics(Path(source)):
-        return Side(Path(source).name, moments=statistics.load(source).moments)
-    found = sources.open_images(source)
-    return Side(found.name, seen=extract(found, features, reading))
+def of_files(sides: tuple[Side, Side], trained: Extracted | None, labelled: bool, reading: Reading) -> Evidence:
+    """The evidence of two sets of files; what needs a generator or a benchmark is unsupported."""
+    real, fake = sides
+    reference = Reference(
+        content=real.content,
+        size=real.n,
+        make_features=lambda: real.features,
+        make_train_features=None if trained is None else lambda: trained.features,
+        train_content="" if trained is None else trained.content,
+        labels=real.labels if labelled else None,
+        classes=real.classes if labelled else (),
+    )
+    makers = {"fake": lambda: fake.features, "fake_labels": lambda: fake.labels if labelled else None}
+    evidence = Evidence(reference, makers, {"": NO_GENERATOR}, tell=reading.tell)
+    evidence.clock.seconds["features"] = fake.seconds
+    return evidence
 
 
 def _subject(sides: tuple[Side, Side], trained: Extracted | None, features: str | Custom, reading: Reading) -> Subject:
@@ -301,10 +316,10 @@ def stats(
     are of. Raises GenbenchError where images cannot be read, where there are fewer than 2, and where the file cannot be
     written.
     """
-    found = sources.open_images(source)
-    seen = extract(found, features, reading)
-    if len(seen.kept) < 2:
-        raise InputError(f"{found.name} holds {len(seen.kept)} image; statistics need at least 2")
-    moments = Moments.of(seen.features.embeddings)
-    statistics.save(path, moments, seen.fingerprint)
-    return seen
+    images = sources.open_images(source)
+    extracted = extract(images, features, reading)
+    if len(extracted.kept) < 2:
+        raise InputError(f"{images.name} holds {len(extracted.kept)} image; statistics need at least 2")
+    moments = Moments.of(extracted.features.embeddings)
+    statistics.save(Path(path), moments, extracted.fingerprint, extracted.content)
+    return extracted

@@ -7,6 +7,7 @@ Variances" (1979). The names `mu` and `sigma` are those of pytorch-fid, guided-d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np

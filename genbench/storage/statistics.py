@@ -1,6 +1,7 @@
 """Statistics of features as files: `mu` and `sigma` as pytorch-fid, guided-diffusion and StyleGAN's users have them.
 
-genbench adds `n`, the number of images, and `features`, the fingerprint of what extracted them.
+genbench adds `n`, the number of images, `features`, the fingerprint of what extracted them, and `content`, the digest
+of the images.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ LONGEST = 4000  # characters of a fingerprint
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Statistics:
-    """The moments in a file, and the fingerprint of the extractor of their features, None where it does not say."""
+    """The moments in a file, the fingerprint of the extractor of their features and the digest of the images.
+
+    The last two are None where the file does not say.
+    """
 
     moments: Moments
     features: str | None = None
+    content: str | None = None
 
     @property
     def n(self) -> int | None:
@@ -38,24 +43,24 @@ def load(path: Path | str) -> Statistics:
     finite, a `sigma` that is no covariance, an `n` that is no number of images.
     """
     path = Path(path)
-    arrays = npz.read(path, ("mu", "sigma"), optional=("n", "features"), mmap=False)
+    arrays = npz.read(path, ("mu", "sigma"), optional=("n", "features", "content"), mmap=False)
     try:
         moments = Moments.from_arrays(arrays["mu"], arrays["sigma"], arrays.get("n"))
     except InputError as error:
         raise DataError(f"{shown(path)} holds no statistics of features: {error}; compute them again") from error
-    return Statistics(moments, _fingerprint(path, arrays.get("features")))
+    return Statistics(moments, _text(path, arrays.get("features")), _text(path, arrays.get("content")))
 
 
-def save(path: Path | str, moments: Moments, features: str | None = None) -> None:
-    """Write statistics with, where they are known, `n` and the fingerprint of the features, for the peers to read too.
+def save(path: Path | str, moments: Moments, features: str | None = None, content: str | None = None) -> None:
+    """Write statistics for the peers to read too, with `n`, the features' fingerprint and the images' digest if known.
 
     Raises ResultsError where the file cannot be written.
     """
-    known = {} if features is None else {"features": np.array(features)}
+    known = {name: np.array(text) for name, text in (("features", features), ("content", content)) if text is not None}
     npz.write(Path(path), **moments.arrays(), **known)
 
 
-def _fingerprint(path: Path, stored: np.ndarray | None) -> str | None:
+def _text(path: Path, stored: np.ndarray | None) -> str | None:
     if stored is None or stored.dtype.kind != "U" or stored.ndim:  # an array of features is another tool's
         return None
     try:

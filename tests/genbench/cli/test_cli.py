@@ -17,8 +17,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from genbench.cli.main import main
-from genbench.evaluation.benchmarks import find, metric_named
+from genbench.evaluation.benchmarks import find
 from genbench.evaluation.truncation import grouped
+from genbench.plugins.metrics import metric_named
 from genbench.storage.results import read
 
 CHECKPOINTS = Path(__file__).parents[3] / "zoo" / "checkpoints"

@@ -65,7 +65,9 @@ def evaluate(
     """
     root = None if data_root is None else Path(data_root)
     task = benchmarks.load(str(benchmark), metrics=metrics, n=n, data_root=root)
-    rows, evidence = evaluate_generator(generator, task, seed, guard.name_of(generator))
+    name = guard.name_of(generator)
+    with guard.watching(name):
+        rows, evidence = evaluate_generator(generator, task, seed, name)
     samples = None
     if any(part in DRAWN for metric in task.metrics for part in parts_read(metric)):
         try:

@@ -23,7 +23,7 @@ from genbench.plugins import registry
 from genbench.plugins.arrays import plain
 from genbench.plugins.cards import ModelCard
 from genbench.plugins.guard import attribute, guarded
-from genbench.plugins.interruptions import printable
+from genbench.plugins.interruptions import printable, shown
 
 CHUNK = 1000  # samples drawn under one scoped seed; part of every protocol that reads samples
 PROBE = 16  # samples whose bytes identify a generator that declares no version
@@ -47,6 +47,8 @@ def resolve(name: str) -> ModelCard:
 
     A registered name wins over a folder of that name. Raises RegistryError for what is none of them.
     """
+    if not name.isprintable():
+        raise RegistryError(f"{shown(name)} is no name of a model: it holds characters that cannot be printed")
     if Path(name).suffix.lower() in FILES:
         return _card_of_path(name)
     if ":" in name and not Path(name).exists():
@@ -110,9 +112,10 @@ def offered(generator: object) -> tuple[str, ...]:
 
 def _has(generator: object, member: str) -> bool:
     try:
-        return attribute(generator, member, _ABSENT) not in (_ABSENT, None)
+        value = attribute(generator, member, _ABSENT)
     except ModelError:
         return True
+    return value is not _ABSENT and value is not None
 
 
 def shape_faults(generator: object, spec: SampleSpec | None = None) -> list[str]:
@@ -280,7 +283,7 @@ def log_probs_of(generator: object, x: Tensor, seed: int) -> LogProbs:
     of no kind that there is, or with an error or an interval that is no number.
     """
     values = log_probs(generator, x, seed)
-    said = LogProbs(values, _kind(generator), _shared_error(generator), _interval(generator))
+    said = LogProbs(values, kind_of(generator), error_of(generator), interval_of(generator))
     if spec_of(generator).levels is not None:
         lower = 0.0 if said.interval is None else said.interval[0]
         slack = MOST if said.kind != "estimate" else MOST + max(-lower, ERRORS * said.error)
@@ -291,32 +294,34 @@ def log_probs_of(generator: object, x: Tensor, seed: int) -> LogProbs:
     return said
 
 
-def _kind(generator: object) -> Kind:
+def kind_of(generator: object) -> Kind:
+    """Its `log_prob_kind`. Raises ModelError for a kind that there is not."""
     kind = attribute(generator, "log_prob_kind")
     if not isinstance(kind, str) or kind not in get_args(Kind):
-        raise ModelError(f"log_prob_kind must be one of {', '.join(get_args(Kind))}, it is {printable(repr(kind))}")
+        raise ModelError(f"log_prob_kind must be one of {', '.join(get_args(Kind))}, it is {shown(kind)}")
     return kind  # type: ignore[return-value]
 
 
-def _shared_error(generator: object) -> float:
+def error_of(generator: object) -> float:
+    """Its `log_prob_error` in nats, 0 where it has none. Raises ModelError for what is no standard error."""
     error = attribute(generator, "log_prob_error")
     if error is None:
         return 0.0
     value = _number(error)
     if not (math.isfinite(value) and value >= 0):
-        raise ModelError(f"log_prob_error must be a number of nats of at least 0, it is {printable(repr(error))}")
+        raise ModelError(f"log_prob_error must be a number of nats of at least 0, it is {shown(error)}")
     return value
 
 
-def _interval(generator: object) -> tuple[float, float] | None:
+def interval_of(generator: object) -> tuple[float, float] | None:
+    """Its `log_prob_interval` in nats, None where it has none. Raises ModelError for what is no such interval."""
     interval = attribute(generator, "log_prob_interval")
     if interval is None:
         return None
     ends = guarded("log_prob_interval", lambda: [_number(end) for end in interval])
     if len(ends) != 2 or not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] <= 0 <= ends[1]):
         raise ModelError(
-            f"log_prob_interval must be (lower <= 0, upper >= 0), finite offsets in nats, "
-            f"it is {printable(repr(interval))}"
+            f"log_prob_interval must be (lower <= 0, upper >= 0), finite offsets in nats, it is {shown(interval)}"
         )
     return ends[0], ends[1]
 
@@ -352,9 +357,14 @@ def class_log_joints(generator: object, x: Tensor, classes: int, seed: int) -> T
     """
     method = attribute(generator, "class_log_joint")
     with seeding.scoped(seed, "class_log_joint"), torch.no_grad():
-        joint = plain(guarded("class_log_joint", method, x), "class_log_joint")
-    if tuple(joint.shape) != (len(x), classes):
-        raise ModelError(f"class_log_joint returned shape {tuple(joint.shape)}, not {(len(x), classes)}")
+        return as_class_log_joints(guarded("class_log_joint", method, x), len(x), classes)
+
+
+def as_class_log_joints(joint: object, n: int, classes: int) -> Tensor:
+    """`joint` as float64 (n, classes) on the CPU. Raises ModelError where it holds no log-probabilities."""
+    joint = plain(joint, "class_log_joint")
+    if tuple(joint.shape) != (n, classes):
+        raise ModelError(f"class_log_joint returned shape {tuple(joint.shape)}, not {(n, classes)}")
     if not joint.is_floating_point() or joint.isnan().any() or joint.isposinf().any():
         raise ModelError("class_log_joint returned values that are no log-probabilities: NaN, infinite, or no floats")
     return joint.double()
@@ -374,7 +384,5 @@ def untruncated(generator: object) -> float:
     """The psi at which `sample_truncated` truncates nothing. Raises InputError for an unknown kind."""
     kind = attribute(generator, "truncation")
     if not isinstance(kind, str) or kind not in get_args(Truncation):
-        raise InputError(
-            f"truncation must be 'threshold', 'interpolation' or 'temperature', not {printable(repr(kind))}"
-        )
+        raise InputError(f"truncation must be 'threshold', 'interpolation' or 'temperature', not {shown(kind)}")
     return float("inf") if kind == "threshold" else 1.0

@@ -17,7 +17,7 @@ from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.generator_evidence import of_generator
 from genbench.evaluation.progress import Progress, Silent
 from genbench.plugins.cards import ModelCard
-from genbench.plugins.guard import one_line
+from genbench.plugins.guard import one_line, watching
 from genbench.storage import npz, results
 from genbench.storage.names import file_name
 from genbench.storage.results import Key, Result
@@ -76,7 +76,8 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
     for card in cards:
         start = time.monotonic()
         job = _Job(card, task, options, known, progress)
-        kept, fresh = job.rows()
+        with watching(card.name):
+            kept, fresh = job.rows()
         if path is not None and fresh:
             results.append(path, fresh)
         outcome.rows += kept + fresh

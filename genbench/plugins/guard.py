@@ -25,7 +25,7 @@ from genbench.errors import GenbenchError, GenbenchWarning, ModelError
 from genbench.plugins import importing, states
 from genbench.plugins.interruptions import described, interruptions, one_line, printable
 
-__all__ = ["Watch", "attribute", "copied", "guarded", "guarded_as", "name_of", "one_line", "watching"]
+__all__ = ["Watch", "attribute", "copied", "guarded", "guarded_as", "name_of", "one_line", "tell", "watching"]
 
 T = TypeVar("T")
 COPIED = (Dataset, Source, Setting, Features, LogProbs)  # values of genbench's own whose tensors are copied
@@ -33,25 +33,29 @@ COPIED = (Dataset, Source, Setting, Features, LogProbs)  # values of genbench's 
 
 @dataclass(slots=True)
 class Watch:
-    """What the code of one plug-in, called by `name`, was seen to change: one sentence each."""
+    """What the code of one plug-in, called by `name`, was seen to change: one sentence each, and a warning unless
+    `quiet`."""
 
     name: str
+    quiet: bool = False
     changes: list[str] = field(default_factory=list)
 
     def note(self, change: str) -> None:
         """Remember a change, and warn of it the first time. Raises where warnings are errors."""
-        if change not in self.changes:
-            self.changes.append(change)
-            warnings.warn(f"{self.name}: {change}", GenbenchWarning, stacklevel=2)
+        if change in self.changes:
+            return
+        self.changes.append(change)
+        if not self.quiet:
+            warnings.warn(f"{self.name}: {change}" if self.name else change, GenbenchWarning, stacklevel=2)
 
 
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 @contextmanager
-def watching(name: str) -> Iterator[Watch]:
+def watching(name: str, quiet: bool = False) -> Iterator[Watch]:
     """Inside, what guarded code changes is told once, as of the model (or metric, or extractor) of that name."""
-    watch = Watch(name)
+    watch = Watch(name, quiet)
     token = _watch.set(watch)
     try:
         yield watch
@@ -84,23 +88,27 @@ def guarded_as(
         except BaseException as error:
             if interruption.error is not None:
                 raise interruption.error from None
-            _tell(what, changes, (arguments, options), given)
+            _tell_of(what, changes, (arguments, options), given)
             if isinstance(error, GenbenchError):
                 raise
             raise kind(f"{what} raised {described(error)}") from error
     if interruption.error is not None:
         raise interruption.error
-    _tell(what, changes, (arguments, options), given)
+    _tell_of(what, changes, (arguments, options), given)
     return value
 
 
-def _tell(what: str, changes: list[str], original: tuple[Any, Any], given: tuple[Any, Any]) -> None:
+def _tell_of(what: str, changes: list[str], original: tuple[Any, Any], given: tuple[Any, Any]) -> None:
     """Warn of what a call changed."""
     if not _same(original, given):
         changes.append("wrote into what it was given, which was a copy")
-    watch = _watch.get() or Watch(what)
     for change in changes:
-        watch.note(change if watch.name == what else f"{what} {change}")
+        tell("", f"{what} {change}")
+
+
+def tell(name: str, change: str) -> None:
+    """Warn of what code changed: as of the plug-in that is watched, else as of that name."""
+    (_watch.get() or Watch(name)).note(change)
 
 
 def attribute(owner: object, name: str, default: Any = None) -> Any:

@@ -69,7 +69,14 @@ def described(error: BaseException) -> str:
     return f"{kind}: {text}" if text else kind
 
 
+def shown(value: object) -> str:
+    """A value as code writes it, in one printable line; its type where writing it fails."""
+    try:
+        return printable(repr(value))
+    except BaseException:  # a plug-in's own __repr__
+        return f"a {printable(type(value).__name__)}"
+
+
 def printable(text: str) -> str:
     """Text as it can be printed on any terminal, at most 500 characters of it."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text[:500])
-    return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text[:500])

@@ -48,12 +48,34 @@ def features() -> list[Card]:
         Card(
             "inception",
             "genbench.features.inception:inception",
-            "the network behind published FIDs; inception:64, :192, :768, :2048, :logits; --weights or a download",
+            "the network behind published FIDs; inception:64, :192, :768, :2048, :logits, :spatial; "
+            "--weights or a download",
         ),
         Card(
             "torchvision",
             "genbench.features.torchvision_network:torchvision_features",
             "any network of torchvision, torchvision:NAME[:LAYER], as torchvision:vgg16",
+        ),
+        Card("dinov2", "genbench.features.dino:dinov2", "DINOv2 ViT-L/14, behind FD-DINOv2; genbench[features]"),
+        Card(
+            "clip",
+            "genbench.features.open_clip_network:clip",
+            "CLIP ViT-L/14 at 336 pixels, behind CMMD; clip:224; genbench[features]",
+        ),
+        Card(
+            "timm",
+            "genbench.features.timm_network:timm_features",
+            "any network of timm, timm:NAME, as timm:convnext_base.fb_in22k_ft_in1k; genbench[features]",
+        ),
+        Card(
+            "open_clip",
+            "genbench.features.open_clip_network:open_clip_features",
+            "any image encoder of open_clip, open_clip:NAME[:WEIGHTS]; genbench[features]",
+        ),
+        Card(
+            "efficientnet-lite0",
+            "genbench.features.efficientnet_lite:efficientnet_lite0",
+            "a small classifier of photographs, 1,280 features, no download; genbench[photographs]",
         ),
     ]
 

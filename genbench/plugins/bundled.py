@@ -106,5 +106,13 @@ def metrics() -> list[Card]:
         Card("density-coverage", "genbench.metrics.density_coverage:DensityCoverage", "k-NN density and coverage"),
         Card("vendi", "genbench.metrics.vendi_score:VendiScore", "the effective number of different samples"),
         Card("memorization", "genbench.metrics.memorization:Memorization", "are samples too near to the train split?"),
+        Card("sfid", "genbench.metrics.representations:SpatialFrechetDistance", "FID of maps that keep their place"),
+        Card("fd-dinov2", "genbench.metrics.representations:Dinov2FrechetDistance", "FID through DINOv2 ViT-L/14"),
+        Card("fdr", "genbench.metrics.representations:FrechetRatio", "Fréchet distances in units of real items', mean"),
+        Card("cmmd", "genbench.metrics.clip_mmd:Cmmd", "unbiased MMD^2 of CLIP embeddings, Gaussian kernel"),
+        Card("clipped", "genbench.metrics.clipped:Clipped", "clipped density and coverage: shares of good samples"),
+        Card("rke", "genbench.metrics.renyi_entropy:Rke", "the number of modes by Rényi kernel entropy"),
+        Card("authenticity", "genbench.metrics.authentic:Authenticity", "samples that copy no training item"),
+        Card("fls", "genbench.metrics.feature_likelihood:FeatureLikelihood", "held-out likelihood around the samples"),
         Card("parzen", "genbench.metrics.parzen:Parzen", "Parzen-window estimate for generators without a likelihood"),
     ]

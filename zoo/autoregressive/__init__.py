@@ -1,7 +1,7 @@
 """Autoregressive models of images. Here are only their cards, which import nothing heavy."""
 
 from genbench.plugins.cards import ModelCard
-from zoo.cards import BINARY, GREY
+from zoo.cards import ADAM, BINARY, CHOSEN, GREY, MNIST_BINARY
 
 CARDS = (
     ModelCard(
@@ -11,8 +11,13 @@ CARDS = (
         family="autoregressive",
         reference="Neal, Connectionist Learning of Belief Networks",
         year=1992,
-        benchmarks=(BINARY,),
+        benchmarks=(BINARY, MNIST_BINARY),
         capabilities=("log_prob", "training"),
+        deviations=(
+            "a Gaussian prior over the weights, of precision 2",
+            ADAM,
+            CHOSEN,
+        ),
     ),
     ModelCard(
         "nade",
@@ -21,8 +26,26 @@ CARDS = (
         family="autoregressive",
         reference="Larochelle, Murray, The Neural Autoregressive Distribution Estimator",
         year=2011,
-        benchmarks=(BINARY,),
+        benchmarks=(BINARY, MNIST_BINARY),
         capabilities=("log_prob", "training"),
+        deviations=(
+            ADAM,
+            CHOSEN,
+        ),
+    ),
+    ModelCard(
+        "made",
+        "zoo.autoregressive.made:MADE.build",
+        "an autoencoder with masked weights, a mixture of orderings",
+        family="autoregressive",
+        reference="Germain, Gregor, Murray, Larochelle, MADE: Masked Autoencoder for Distribution Estimation",
+        year=2015,
+        benchmarks=(BINARY, MNIST_BINARY),
+        capabilities=("log_prob", "training"),
+        deviations=(
+            "Adam in place of Adagrad",
+            CHOSEN,
+        ),
     ),
     ModelCard(
         "pixel-rnn-row",

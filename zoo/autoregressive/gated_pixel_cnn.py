@@ -184,14 +184,6 @@ class GatedPixelCNN(RasterModel):
         # Sampling keeps the inputs of all layers.
         return 2 * self.config.width * (self.config.blocks + 2)
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Tuned on the digits; larger images come with more items to learn from, and take longer to fit."""
-        if spec.size <= 256:
-            # Two levels say less about each image than grey ones do: the network knows a thousand by heart sooner.
-            return Config(dropout=0.35, steps=800) if spec.levels == 2 else Config()
-        return Config(width=32, kernel=3, dropout=0.1, decay=0.01, steps=60000, batch=8, rate=1e-3)
-
     def vertical(self, above: Tensor, view: View) -> Iterator[Tensor]:
         """What each layer of the vertical stack tells the horizontal one, for marks of the row above each pixel."""
         v = view.convolve(self.first_rows, above) + view.crop(self.position_rows)

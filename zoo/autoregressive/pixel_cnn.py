@@ -154,14 +154,6 @@ class PixelCNN(RasterModel):
     def numbers(self) -> int:
         return 8 * self.config.width
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Tuned on the digits; larger images come with more items to learn from, and take longer to fit."""
-        if spec.size <= 256:
-            # Two levels say less about each image than grey ones do: the network knows a thousand by heart sooner.
-            return Config(blocks=8, dropout=0.5, steps=700) if spec.levels == 2 else Config()
-        return Config(dropout=0.1, decay=0.01, steps=30000, batch=16, rate=1e-3)
-
     def logits(self, x: Tensor, view: View) -> Tensor:
         """The logits of every level of the pixels (n, C, h, w) that the view shows: (n, C, levels, h, w)."""
         features = view.convolve(self.first, self.thermometer(x)) + view.crop(self.position)

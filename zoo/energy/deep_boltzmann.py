@@ -23,7 +23,7 @@ from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.likelihood import every_state, importance_weighted_bound
 from zoo.energy.annealed import AnnealedModel
 from zoo.energy.restricted_boltzmann import ENUMERABLE, STATES_AT_ONCE, base_rates, coin, softplus
-from zoo.training import Memory, in_batches, minimise
+from zoo.training import Memory, Options, in_batches, minimise
 
 ITEMS_AT_ONCE = 100
 
@@ -70,6 +70,7 @@ class DeepBoltzmann(AnnealedModel):
     """
 
     Config = Config
+    name = "dbm"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__("dbm", spec, config)
@@ -80,13 +81,6 @@ class DeepBoltzmann(AnnealedModel):
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
         self.top_bias = nn.Parameter(torch.zeros(top))
         self.log_prob_kind = "lower_bound" if self.enumerable else "estimate"
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """For MNIST the layers of Salakhutdinov and Hinton's (2009) smaller machine."""
-        if spec.size <= 256:
-            return Config()
-        return Config(hidden=500, top=1000, iterations=10, k=5, decay=0.01, steps=20_000, rate=2e-3)
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Joint training of all layers, by the gradient of the variational bound.
@@ -105,7 +99,7 @@ class DeepBoltzmann(AnnealedModel):
             bound = self.variational_bound(v, *self.mean_field(v))
             return self.log_unnormalised(self.chains_at(memory.h1), beta=1.0).mean() - bound.mean()
 
-        figures = minimise(loss, self, dataset.train, budget, c, average=0.999, memory=memory)
+        figures = minimise(loss, self, dataset.train, budget, c, Options(average=0.999, memory=memory))
         self.forget()
         return {"divergence": figures["loss"]}
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.likelihood import every_state
 from zoo.energy.annealed import AnnealedModel
-from zoo.training import Memory, minimise
+from zoo.training import Memory, Options, minimise
 
 ENUMERABLE = 20  # hidden units whose 2 ** 20 states are summed in about a second
 STATES_AT_ONCE = 2**14
@@ -77,13 +77,6 @@ class RestrictedBoltzmann(AnnealedModel):
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
         self.log_prob_kind = "exact" if self.enumerable else "estimate"
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Persistent chains for small images; for MNIST the CD-25 machine of Salakhutdinov and Murray (2008)."""
-        if spec.size <= 256:
-            return Config()
-        return Config(hidden=500, k=25, persistent=False, decay=0.01, steps=20_000, rate=2e-3)
-
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Contrastive divergence; returns its loss, a difference of free energies in nats that should stay near 0."""
         with torch.no_grad():
@@ -102,7 +95,7 @@ class RestrictedBoltzmann(AnnealedModel):
             memory.chains = self.gibbs(memory.chains if c.persistent else v, c.k)
             return self.divergence(v, memory.chains)
 
-        figures = minimise(loss, self, data, budget, c, average=0.999, memory=memory)
+        figures = minimise(loss, self, data, budget, c, Options(average=0.999, memory=memory))
         self.forget()
         return {"divergence": figures["loss"]}
 
@@ -191,11 +184,6 @@ class ContrastiveDivergence(RestrictedBoltzmann):
     """The same machine trained by CD-k proper: k Gibbs steps from the minibatch, which tell too little of far modes."""
 
     name = "rbm-cd"
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The machine, steps and k of `RestrictedBoltzmann`, with chains that restart at the data."""
-        return replace(RestrictedBoltzmann.recipe(spec), persistent=False)
 
 
 def base_rates(x: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec
-from zoo.training import Memory, in_batches, minimise
+from zoo.training import Memory, Options, in_batches, minimise
 from zoo.vae.latent import ITEMS_AT_ONCE, GaussianLatentModel
 
 
@@ -109,13 +109,6 @@ class DLGM(GaussianLatentModel):
         )
         self.decoder = self.decoder_network(c.latent)
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; larger ones come in numbers that bear larger networks."""
-        if spec.size <= 256:
-            return Config()
-        return Config(latent=32, between=128, hidden=512, features=4, dropout=0.0, steps=20_000, rate=1e-3)
-
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the ELBO; the loss is its negative in nats per dimension.
 
@@ -129,7 +122,7 @@ class DLGM(GaussianLatentModel):
             memory.step += 1
             return -self.elbo(x, min(1.0, memory.step / (rising + 1))).mean() / self.spec.size
 
-        figures = minimise(loss, self, dataset.train, budget, self.config, memory=memory)
+        figures = minimise(loss, self, dataset.train, budget, self.config, Options(memory=memory))
         with torch.no_grad():
             nats = in_batches(lambda x: self.encode(x).divergence(), dataset.train.to(self.device), ITEMS_AT_ONCE)
         names = [f"layer_{number}_nats" for number in range(self.config.layers, 0, -1)]

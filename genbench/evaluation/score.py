@@ -242,9 +242,11 @@ def _subject(sides: tuple[Side, Side], trained: Extracted | None, features: str 
     extractor = fake.fingerprint or real.fingerprint
     images = fake.images or real.images
     name = str(features) if images is None else images.extractor.name
+    # What could not be read makes numbers that are not to be ranked with whole ones.
+    left_out: Record = {"left out": fake.images.left_out} if fake.images is not None and fake.images.left_out else {}
     about_real: Record = {"reference": real.content, "reference size": real.n}
     parts: dict[Reads, Callable[[], Record]] = {
-        "samples": lambda: {"features": extractor, "n": fake.n},
+        "samples": lambda: {"features": extractor, "n": fake.n, **left_out},
         "real": lambda: about_real,
         "train": lambda: {"train": "" if trained is None else trained.content},
         "labels": lambda: {"labels": digest(real.labels), "labels of samples": "given"},

@@ -116,7 +116,7 @@ def test_train_writes_a_checkpoint_that_run_uses(tmp_path, monkeypatch):
     weights = tmp_path / "mine" / "digits" / "vae.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     broken = call("run", "-m", "vae", "--out", tmp_path / "out", code=1)
-    assert "damaged or incomplete" in broken.stdout
+    assert "is damaged or not the file that its record belongs to" in broken.stdout
     assert "genbench train vae --benchmark digits" in broken.stdout
 
 

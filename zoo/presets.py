@@ -80,7 +80,10 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
         "mnist": {**DEEP_NETWORK, "latent": 32},
         "mnist-binary": {**BURDA, "steps": 20_000},
     },
-    "dlgm": {"mnist": {**DEEP_NETWORK, "latent": 32, "between": 128}},
+    "dlgm": {
+        "mnist": {**DEEP_NETWORK, "latent": 32, "between": 128},
+        "mnist-binary": {**BURDA, "between": 100, "steps": 40_000, "validation": 2000},
+    },
     "discrete-vae": {"mnist": {**DEEP_NETWORK, "variables": 32, "classes": 16}},
     # Images of two levels hold fewer nats to spend on codes.
     "vq-vae": {"digits-binary": {"codes": 16}, "mnist": LARGE_CODES},

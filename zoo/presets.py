@@ -28,6 +28,7 @@ LARGE_PRIOR = {
 PRESETS: Mapping[str, Mapping[str, Settings]] = {
     "fvbn": {"mnist": {"steps": 10_000, "rate": 3e-3, "validation": 10_000}},
     "nade": {
+        "digits": {"validation": 150},
         # The 500 hidden units of Larochelle and Murray (2011).
         "mnist": {"hidden": 500, "decay": 0.01, "steps": 10_000, "rate": 2e-3, "validation": 2000},
     },

@@ -30,8 +30,8 @@ class Config:
 
     `width`: features of every pixel for each image channel, in each of the two stacks. `blocks`: gated layers.
     `kernel`: side of the filters, odd. `dropout`: chance of dropping a gated feature while training. `decay`: weight
-    decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial learning rate. `validation`: items of the
-    train split that choose among the weights on the way; 0 takes the last.
+    decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial learning rate. `validation`: items of
+    the train split that choose among the weights on the way; 0 takes the last.
     """
 
     width: int = 24

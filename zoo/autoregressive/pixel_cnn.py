@@ -27,9 +27,10 @@ class Config:
 
     `width`: features of every pixel for each image channel, half as many within a residual block. `blocks`: residual
     blocks. `kernel`: side of the filters, odd; `first` that of the first layer's, 0 for the same. `outputs`: features
-    for each image channel of two further layers of single pixels before the last; 0 for none. `dropout`: chance of dropping a feature within a block while training.
-    `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial learning rate. `validation`: items of the
-    train split that choose among the weights on the way; 0 takes the last.
+    for each image channel of two further layers of single pixels before the last; 0 for none. `dropout`: chance of
+    dropping a feature within a block while training. `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps,
+    items per step and initial learning rate. `validation`: items of the train split that choose among the weights on
+    the way; 0 takes the last.
     """
 
     width: int = 64

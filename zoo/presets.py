@@ -28,6 +28,7 @@ LARGE_PRIOR = {
 PRESETS: Mapping[str, Mapping[str, Settings]] = {
     "fvbn": {"mnist": {"steps": 10_000, "rate": 3e-3, "validation": 10_000}},
     "nade": {
+        "digits": {"validation": 150},
         # The 500 hidden units of Larochelle and Murray (2011).
         "mnist": {"hidden": 500, "decay": 0.01, "steps": 10_000, "rate": 2e-3, "validation": 2000},
     },
@@ -38,7 +39,11 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
     "pixel-cnn": {
         # Two levels say less about each image than grey ones do: the network knows a thousand by heart sooner.
         "digits-binary": {"blocks": 8, "dropout": 0.5, "steps": 700},
-        "mnist": {"dropout": 0.1, "decay": 0.01, "steps": 30_000, "batch": 16, "rate": 1e-3},
+        # The first filter, the filters and the two layers of single pixels of the paper, with 7 blocks of 64 features.
+        "mnist": {
+            **{"first": 7, "kernel": 3, "blocks": 7, "outputs": 64, "dropout": 0.1, "decay": 0.01},
+            **{"steps": 30_000, "batch": 16, "rate": 1e-3, "validation": 1000},
+        },
     },
     "gated-pixel-cnn": {
         "digits-binary": {"dropout": 0.35, "steps": 800},
@@ -76,7 +81,10 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
         "mnist": {**DEEP_NETWORK, "latent": 32},
         "mnist-binary": {**BURDA, "steps": 20_000},
     },
-    "dlgm": {"mnist": {**DEEP_NETWORK, "latent": 32, "between": 128}},
+    "dlgm": {
+        "mnist": {**DEEP_NETWORK, "latent": 32, "between": 128},
+        "mnist-binary": {**BURDA, "between": 100, "steps": 40_000, "validation": 2000},
+    },
     "discrete-vae": {"mnist": {**DEEP_NETWORK, "variables": 32, "classes": 16}},
     # Images of two levels hold fewer nats to spend on codes.
     "vq-vae": {"digits-binary": {"codes": 16}, "mnist": LARGE_CODES},
@@ -102,8 +110,11 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
     # A sweep over large images takes long, and their many pairs need more data per step than sweeps.
     "boltzmann-machine": {"mnist": {"steps": 2000, "rate": 2e-3, "gibbs_steps": 50}},
     "rbm": {
-        # The machine of Salakhutdinov and Murray (2008), trained by CD-25.
-        "mnist": {"hidden": 500, "k": 25, "persistent": False, "decay": 0.01, "steps": 20_000, "rate": 2e-3},
+        # The machine of Salakhutdinov and Murray (2008), trained by CD-25; then persistent chains.
+        "mnist": {
+            **{"hidden": 500, "k": 25, "persistent": False, "decay": 0.01, "steps": 20_000, "rate": 2e-3},
+            **{"polish": 5000},
+        },
     },
     "rbm-cd": {
         "digits": {"persistent": False},
@@ -117,10 +128,11 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
         },
     },
     "dbm": {
+        "digits": {"pretraining": 4000, "rate": 1e-3},
         # The layers of Salakhutdinov and Hinton's (2009) smaller machine.
         "mnist": {
             **{"hidden": 500, "top": 1000, "iterations": 10, "k": 5, "decay": 0.01},
-            **{"steps": 20_000, "rate": 2e-3},
+            **{"steps": 20_000, "rate": 5e-4, "pretraining": 20_000, "pretraining_rate": 2e-3},
         },
     },
 }

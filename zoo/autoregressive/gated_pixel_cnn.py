@@ -30,7 +30,8 @@ class Config:
 
     `width`: features of every pixel for each image channel, in each of the two stacks. `blocks`: gated layers.
     `kernel`: side of the filters, odd. `dropout`: chance of dropping a gated feature while training. `decay`: weight
-    decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial learning rate.
+    decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial learning rate. `validation`: items of
+    the train split that choose among the weights on the way; 0 takes the last.
     """
 
     width: int = 24
@@ -41,6 +42,7 @@ class Config:
     steps: int = 1000
     batch: int = 32
     rate: float = 5e-3
+    validation: int = 0
 
     def __post_init__(self) -> None:
         if min(self.width, self.blocks, self.steps, self.batch) < 1:

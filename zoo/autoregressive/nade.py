@@ -38,7 +38,7 @@ class Config:
     steps: int = 1000
     batch: int = 100
     rate: float = 8e-3
-    validation: int = 150
+    validation: int = 0
 
     def __post_init__(self) -> None:
         if min(self.hidden, self.steps, self.batch) < 1:

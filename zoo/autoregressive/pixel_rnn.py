@@ -29,7 +29,8 @@ class Config:
     `width`: numbers in the state of an LSTM for each image channel, twice as many features between the layers.
     `layers`: LSTM layers. `kernel`: side of the first filter, odd. `dropout`: chance of dropping an input of an LSTM
     layer or of the softmax while training. `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps, items per
-    step and initial learning rate.
+    step and initial learning rate. `validation`: items of the
+    train split that choose among the weights on the way; 0 takes the last.
     """
 
     width: int = 32
@@ -40,6 +41,7 @@ class Config:
     steps: int = 900
     batch: int = 32
     rate: float = 3e-3
+    validation: int = 0
 
     def __post_init__(self) -> None:
         if min(self.width, self.layers, self.steps, self.batch) < 1:

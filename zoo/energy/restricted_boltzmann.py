@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -34,6 +34,8 @@ class Config:
     `hidden`: hidden units. `k`: Gibbs steps of contrastive divergence. `persistent`: whether its chains go on from
     where the last step left them, or start at the minibatch. `decay`: weight decay. `steps`, `batch`, `rate`: optimiser
     steps, items (and chains) per step and initial learning rate. `gibbs_steps`: Gibbs steps behind every sample.
+    `polish`: steps with persistent chains that follow those of `steps`, at `polish_rate`; chains that start at the data
+    say nothing of far modes, which these find and take down.
     """
 
     hidden: int = 200
@@ -44,12 +46,14 @@ class Config:
     batch: int = 100
     rate: float = 5e-3
     gibbs_steps: int = 500
+    polish: int = 0
+    polish_rate: float = 5e-4
 
     def __post_init__(self) -> None:
         if min(self.hidden, self.k, self.steps, self.batch, self.gibbs_steps) < 1:
             raise ValueError(f"hidden, k, steps, batch and gibbs_steps must be positive, got {self}")
-        if self.decay < 0 or self.rate <= 0:
-            raise ValueError(f"decay must be >= 0 and rate > 0, got {self}")
+        if min(self.decay, self.polish) < 0 or min(self.rate, self.polish_rate) <= 0:
+            raise ValueError(f"decay and polish must be >= 0 and rates > 0, got {self}")
 
 
 class Chains(NamedTuple):
@@ -83,11 +87,22 @@ class RestrictedBoltzmann(AnnealedModel):
             self.base.copy_(base_rates(dataset.train))
             # Hinton's practical guide: the biases need not learn the frequencies of the pixels.
             self.visible_bias.copy_(self.base)
-        return self.learn(dataset.train, budget, lambda x: x.flatten(1).float())
 
-    def learn(self, data: Tensor, budget: Budget, observe: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        def visible(x: Tensor) -> Tensor:
+            return x.flatten(1).float()
+
+        figures = self.learn(dataset.train, budget, visible)
+        if not self.config.polish:
+            return figures
+        stage = replace(self.config, steps=self.config.polish, rate=self.config.polish_rate, persistent=True)
+        polished = self.learn(dataset.train, budget, visible, stage)
+        return figures | {"polish_divergence": polished["divergence"]}
+
+    def learn(
+        self, data: Tensor, budget: Budget, observe: Callable[[Tensor], Tensor], stage: Config | None = None
+    ) -> dict[str, float]:
         """Contrastive divergence on the visible states (n, size) that `observe` makes of minibatches of the data."""
-        c = self.config
+        c = stage or self.config
         memory = Memory(chains=self.base_draws(c.batch))
 
         def loss(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Autoencoders and models with latent variables. Here are only their cards, which import nothing heavy."""
 
 from genbench.plugins.cards import ModelCard
-from zoo.cards import BINARY, CHOSEN, GREY, LATENT, MNIST_BINARY
+from zoo.cards import BINARY, CHOSEN, GREY, LATENT
 
 CARDS = (
     ModelCard(
@@ -31,7 +31,7 @@ CARDS = (
         family="vae",
         reference="Kingma, Welling, Auto-Encoding Variational Bayes",
         year=2014,
-        benchmarks=(GREY, BINARY, MNIST_BINARY),
+        benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
         deviations=(
             "on the digits a decoder that shares one map from features to levels among all pixels, and dropout",
@@ -46,7 +46,7 @@ CARDS = (
         family="vae",
         reference="Burda, Grosse, Salakhutdinov, Importance Weighted Autoencoders",
         year=2016,
-        benchmarks=(BINARY, MNIST_BINARY),
+        benchmarks=(BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
         deviations=(
             "a cosine schedule and averaged weights, at a budget of some 16 epochs where the paper has 3,280",
@@ -60,7 +60,7 @@ CARDS = (
         family="vae",
         reference="Burda, Grosse, Salakhutdinov, Importance Weighted Autoencoders",
         year=2016,
-        benchmarks=(BINARY, MNIST_BINARY),
+        benchmarks=(BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
         deviations=(
             "a cosine schedule and averaged weights, at a budget of some 16 epochs where the paper has 3,280",
@@ -76,6 +76,10 @@ CARDS = (
         year=2012,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
+        deviations=(
+            "one map from features to levels shared by all pixels, and dropout",
+            "a leave-one-out baseline of 4 draws, and the divergence in closed form",
+        ),
     ),
     ModelCard(
         "dlgm",
@@ -86,6 +90,11 @@ CARDS = (
         year=2014,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
+        deviations=(
+            "one map from features to levels shared by all pixels, and dropout",
+            "the weight of the divergence rises over the first fifth of the training (Sonderby 2016)",
+            "no prior over the weights beyond weight decay",
+        ),
     ),
     ModelCard(
         "discrete-vae",
@@ -96,6 +105,10 @@ CARDS = (
         year=2017,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "reconstruction", "training"),
+        deviations=(
+            "one map from features to levels shared by all pixels, and dropout",
+            "the relaxed divergence is replaced by the one of the categorical distributions, with a weight that rises",
+        ),
     ),
     ModelCard(
         "vq-vae",
@@ -106,6 +119,10 @@ CARDS = (
         year=2017,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "reconstruction", "training"),
+        deviations=(
+            "unused codes are moved onto vectors of the minibatch (Dhariwal 2020)",
+            "a likelihood under a uniform prior, where the paper learns one",
+        ),
     ),
     ModelCard(
         "vq-vae-pixelcnn",
@@ -116,6 +133,7 @@ CARDS = (
         year=2017,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", "training"),
+        deviations=("unused codes are moved onto vectors of the minibatch (Dhariwal 2020)",),
     ),
     ModelCard(
         "vq-vae-2",
@@ -126,5 +144,9 @@ CARDS = (
         year=2019,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", "training"),
+        deviations=(
+            "unused codes are moved onto vectors of the minibatch (Dhariwal 2020), in place of averaged codes",
+            "a PixelCNN without attention as the top prior",
+        ),
     ),
 )

@@ -5,7 +5,7 @@ import torch
 from scipy import integrate, stats
 from torch import nn
 
-from genbench.contracts import SampleSpec
+from genbench.contracts import Budget, Dataset, SampleSpec
 from zoo.gan import f_gan
 from zoo.gan.adversarial import Game
 from zoo.gan.f_gan import DIVERGENCES, FGAN, Config
@@ -161,6 +161,14 @@ def test_only_the_generator_of_an_f_gan_has_batch_norm():
     assert kinds.count(nn.BatchNorm1d) == 2
     for network in (model.discriminator_network(), MinimaxGAN(SMALL).generator):
         assert nn.BatchNorm1d not in [type(module) for module in network]
+
+
+@pytest.mark.parametrize("n", [1, 9])
+def test_a_last_minibatch_of_one_image_does_not_stop_batch_norm(n):
+    model = FGAN(SMALL, Config(latent=4, modes=2, hidden=8, batch=4))
+    data = torch.randint(0, 17, (n, 1, 8, 8), dtype=torch.uint8)
+    figures = model.fit(Dataset("noise", SMALL, data, data), Budget(steps=4))
+    assert all(math.isfinite(value) for value in figures.values())
 
 
 def test_a_configuration_names_the_divergences_that_there_are():

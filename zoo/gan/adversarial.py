@@ -157,7 +157,7 @@ class GAN(Model):
         for step in course:
             self.begin_step(game.discriminator, step, course.steps)
             for _ in range(c.critic_steps):
-                rows = feed.rows()
+                rows = pairable(feed)
                 shown = None if labels is None else labels[rows.to(self.device)]
                 judged = game.discriminator_step(self.scaled(dataset.train[rows]), shown)
             wanted = None if labels is None else labels[torch.randint(len(labels), (c.batch,))]
@@ -222,6 +222,12 @@ class GAN(Model):
     def quantized(self, images: Tensor) -> Tensor:
         """Images in [-1, 1] rounded to the levels, uint8."""
         return ((images + 1) / 2 * (self.levels - 1)).round().to(torch.uint8)
+
+
+def pairable(feed: Batches) -> Tensor:
+    """The next minibatch as row numbers (n,), n at least 2, which batch norm needs: a last single row has company."""
+    rows = feed.rows()
+    return torch.cat([rows, feed.rows()]) if len(rows) == 1 else rows
 
 
 class Game:

@@ -1,4 +1,4 @@
-"""The recipes of the GANs by the size of the images: one table, by model and by preset.
+"""The recipes of GANs and translators by the size of the images: one table, by model and by preset.
 
 A preset holds what departs from the model's Config, whose defaults are its paper's values. "8" suits a thousand images
 of 8 x 8, "28" and "32" the tens of thousands of MNIST and CIFAR, "64" all that is larger; widths up to 32 x 32 are such
@@ -38,6 +38,12 @@ SMALL_RESIDUAL = {
     **{"width": 16, "average": 0.998, "noise": 0.1},
 }
 MIDDLE_RESIDUAL = {"steps": 8_000, "width": 16, "critic_steps": 1, "average": 0.999}
+
+SMALL_TRANSLATOR = {
+    **{"steps": 1500, "batch": 32, "rate": 1e-3, "discriminator_rate": 1e-3, "average": 0.995, "noise": 0.1},
+    **{"jitter_x": 1, "width": 16, "discriminator_width": 16, "patches": 1},
+}
+MIDDLE_TRANSLATOR = {"steps": 6_000, "average": 0.999, "width": 16, "discriminator_width": 32, "patches": 2}
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "gan": {"8": SMALL_PERCEPTRON, "28": MIDDLE_PERCEPTRON, "32": MIDDLE_PERCEPTRON, "64": {"steps": 100_000}},
@@ -131,6 +137,37 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "28": {**MIDDLE_RESIDUAL, "batch": 128, "embedding": 64, "rate": 1e-4, "discriminator_rate": 4e-4},
         "32": {**MIDDLE_RESIDUAL, "batch": 128, "embedding": 64, "rate": 1e-4, "discriminator_rate": 4e-4},
         "64": {"steps": 200_000, "batch": 256},
+    },
+    "pix2pix": {
+        "8": {**SMALL_TRANSLATOR, "rate": 2e-3, "dropout": 0.0, "closeness": 30.0},
+        "28": MIDDLE_TRANSLATOR,
+        "32": MIDDLE_TRANSLATOR,
+        "64": {"steps": 100_000},
+    },
+    "cyclegan": {
+        "8": {**SMALL_TRANSLATOR, "steps": 800, "blocks": 2},
+        "28": {**MIDDLE_TRANSLATOR, "blocks": 3},
+        "32": {**MIDDLE_TRANSLATOR, "blocks": 3},
+        "64": {"steps": 100_000},
+    },
+    "pose-gan": {
+        "8": {
+            **{**SMALL_TRANSLATOR, "steps": 1200, "jitter_y": 1, "coarse_width": 12, "width": 8},
+            **{"reach": 1, "coarse_steps": 4000, "coarse_rate": 2e-3},
+        },
+        "28": {**MIDDLE_TRANSLATOR, "coarse_width": 16, "reach": 2},
+        "32": {**MIDDLE_TRANSLATOR, "coarse_width": 16, "reach": 2},
+        "64": {"steps": 100_000},
+    },
+    "ganimation": {
+        "8": {
+            **{"steps": 1000, "batch": 32, "critic_steps": 2, "rate": 2e-3, "discriminator_rate": 2e-3},
+            **{"average": 0.995, "noise": 0.2, "jitter_x": 1, "jitter_y": 1, "width": 16, "blocks": 2},
+            **{"critic_width": 16, "patches": 2, "condition": 50.0},
+        },
+        "28": {"steps": 6_000, "width": 16, "blocks": 3, "critic_width": 16, "patches": 3, "average": 0.999},
+        "32": {"steps": 6_000, "width": 16, "blocks": 3, "critic_width": 16, "patches": 3, "average": 0.999},
+        "64": {"steps": 100_000},
     },
 }
 

@@ -19,9 +19,8 @@ from torch import Tensor, nn
 
 from genbench.contracts import Dataset, SampleSpec
 from genbench.errors import ModelError
-from zoo.adversarial import game
+from zoo.adversarial import game, presets
 from zoo.adversarial.game import ITEMS_AT_ONCE
-from zoo.adversarial import presets
 from zoo.training import Batches, Stateful, in_batches, sizes
 
 PRIORS = ("normal", "uniform")

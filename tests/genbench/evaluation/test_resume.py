@@ -94,7 +94,7 @@ def test_a_diverging_training_keeps_the_last_good_state_and_goes_on_from_it(trai
         return descend(loss, optimiser, *rest)
 
     descend = training.descend
-    monkeypatch.setattr("zoo.gan.adversarial.descend", step)
+    monkeypatch.setattr("zoo.adversarial.game.descend", step)
     blow_up_at[:] = [calls + 1]  # again, from the same state
     assert "goes on from step 30" in train("dcgan", "--resume", code=1).stderr
     assert set(rates) == {DCGAN.recipe(digits().spec).rate / 2}

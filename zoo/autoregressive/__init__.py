@@ -11,7 +11,7 @@ CARDS = (
         family="autoregressive",
         reference="Neal, Connectionist Learning of Belief Networks",
         year=1992,
-        benchmarks=(BINARY),
+        benchmarks=(BINARY,),
         capabilities=("log_prob", "training"),
         deviations=(
             "a Gaussian prior over the weights, of precision 2",
@@ -26,7 +26,7 @@ CARDS = (
         family="autoregressive",
         reference="Larochelle, Murray, The Neural Autoregressive Distribution Estimator",
         year=2011,
-        benchmarks=(BINARY),
+        benchmarks=(BINARY,),
         capabilities=("log_prob", "training"),
         deviations=(
             ADAM,
@@ -40,7 +40,7 @@ CARDS = (
         family="autoregressive",
         reference="Germain, Gregor, Murray, Larochelle, MADE: Masked Autoencoder for Distribution Estimation",
         year=2015,
-        benchmarks=(BINARY),
+        benchmarks=(BINARY,),
         capabilities=("log_prob", "training"),
         deviations=(
             "Adam in place of Adagrad",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from genbench.metrics.authentic import authenticity
 from genbench.metrics.classes import class_coverage
+from genbench.metrics.clip_mmd import cmmd
+from genbench.metrics.clipped import clipped_density_coverage
 from genbench.metrics.data_copying import memorization
+from genbench.metrics.feature_likelihood import feature_likelihood_score
 from genbench.metrics.frechet import frechet_distance, frechet_influence
 from genbench.metrics.inception import inception_score
 from genbench.metrics.log_likelihood import negative_log_likelihood
@@ -13,6 +17,8 @@ from genbench.metrics.moment_files import Moments
 from genbench.metrics.outliers import auroc
 from genbench.metrics.per_class import frechet_distance_per_class
 from genbench.metrics.prdc import density_coverage, precision_recall
+from genbench.metrics.renyi_entropy import rke
+from genbench.metrics.representations import frechet_ratio
 from genbench.metrics.sliced_wasserstein import mind
 from genbench.metrics.unbiased_fid import fid_infinity
 from genbench.metrics.vendi import vendi_score
@@ -22,12 +28,17 @@ __all__ = [
     "Moments",
     "MomentsBuilder",
     "auroc",
+    "authenticity",
     "class_coverage",
+    "clipped_density_coverage",
+    "cmmd",
     "density_coverage",
+    "feature_likelihood_score",
     "fid_infinity",
     "frechet_distance",
     "frechet_distance_per_class",
     "frechet_influence",
+    "frechet_ratio",
     "inception_score",
     "kernel_distance",
     "kernel_distance_subsets",
@@ -37,5 +48,6 @@ __all__ = [
     "mind",
     "negative_log_likelihood",
     "precision_recall",
+    "rke",
     "vendi_score",
 ]

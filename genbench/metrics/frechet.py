@@ -176,7 +176,7 @@ class FrechetDistance:
     """The column `fid`, between the held-out split's features and the samples'."""
 
     name = "fid"
-    columns = (Column("fid", "FID", "lower", digits=2),)
+    columns = (Column("fid", "FID", "lower", digits=2, general="Fréchet distance"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
     min_samples = 2
 

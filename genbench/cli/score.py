@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 reading_options = options.all_of(
     click.option(
         "--features",
-        help="[default: inception] Extractor: inception[:TAP], torchvision:NAME[:LAYER], module:factory, or one of genbench list features.",
+        help="Extractor: inception[:TAP], torchvision:NAME[:LAYER], module:factory, or one of genbench list features.  "
+        "[default: inception]",
     ),
     click.option("-n", type=click.IntRange(min=1), help="At most so many images of each set, drawn by the seed."),
     click.option("--seed", default=0, show_default=True, help="Same seed, same images."),
@@ -85,7 +86,8 @@ def score(
 
     if suite is not None:
         metrics += SUITES[suite].metrics
-        features, chosen["resize"] = features or SUITES[suite].features, chosen["resize"] or SUITES[suite].resize
+        features = features or SUITES[suite].features
+        chosen["resize"] = chosen["resize"] or SUITES[suite].resize
     features = features or scoring.DEFAULT_FEATURES
     reading = _reading(chosen)
     with Shown("sets") as progress:

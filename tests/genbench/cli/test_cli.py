@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from genbench.cli.main import COMMANDS, main
+from genbench.cli.entry import COMMANDS, main
 from genbench.evaluation.benchmarks import find
 from genbench.evaluation.truncation import grouped
 from genbench.plugins.metrics import metric_named

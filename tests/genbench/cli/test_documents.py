@@ -10,14 +10,14 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from genbench.cli.main import COMMANDS, main
+from genbench.cli.entry import COMMANDS, main
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 
 
 def test_the_board_is_the_first_part_of_the_committed_one():
-    assert (ROOT / "leaderboards" / "digits" / "leaderboard.md").read_text().split("\n\n")[0] in README
+    assert (ROOT / "leaderboards" / "digits" / "leaderboard.md").read_text().split("\n\n")[1] in README
 
 
 def test_the_model_table_is_the_catalogue():

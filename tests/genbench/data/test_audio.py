@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 from scipy.io import wavfile
 
-from genbench.cli.main import main
+from genbench.cli.entry import main
 from genbench.contracts import SampleSpec
 from genbench.data import audio, files, tones
 from genbench.errors import DataError, InputError

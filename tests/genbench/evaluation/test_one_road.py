@@ -15,7 +15,7 @@ import torch
 from click.testing import CliRunner
 
 import genbench
-from genbench.cli.main import main
+from genbench.cli.entry import main
 from genbench.data import files
 from genbench.errors import GenbenchWarning
 from genbench.evaluation import benchmarks, generators

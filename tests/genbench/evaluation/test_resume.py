@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from genbench.cli.main import main
+from genbench.cli.entry import main
 from genbench.data.digits import digits
 from zoo import training
 from zoo.gan.dcgan import DCGAN

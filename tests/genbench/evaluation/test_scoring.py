@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import genbench
-from genbench.cli.main import main
+from genbench.cli.entry import main
 from genbench.errors import DataError, InputError
 from genbench.evaluation.extraction import Reading
 from genbench.metrics import frechet_distance
@@ -241,7 +241,7 @@ def test_the_command_prints_a_table_or_rows_and_keeps_the_samples(pair, tmp_path
     words = ("score", *pair, "--features", "channel-means", "--metric", "fid", "--metric", "is")
     table = invoke(*words)
     assert table.exit_code == 0, table.output
-    assert table.stdout.startswith("FID ↓")
+    assert table.stdout.startswith("Fréchet distance (channel-means) ↓")
     assert "±" in table.stdout
     assert "IS ↑" in table.stdout.splitlines()[-1]
     rows = [json.loads(line) for line in invoke(*words, "--json").stdout.splitlines()]

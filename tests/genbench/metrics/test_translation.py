@@ -14,7 +14,7 @@ from PIL import Image
 from stand_in import evidence
 
 import genbench
-from genbench.cli.main import main
+from genbench.cli.entry import main
 from genbench.contracts import Dataset, Features, SampleSpec, Setting, Source, capabilities
 from genbench.data import translation as data
 from genbench.data.digits import digits

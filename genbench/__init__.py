@@ -100,7 +100,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'genbench' has no attribute {name!r}")
     module = importlib.import_module(home)
-    value = module if home.endswith(f".{name}") else getattr(module, name, module)
+    value = getattr(module, name, module)
     globals()[name] = value
     return value
 

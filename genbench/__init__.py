@@ -104,7 +104,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'genbench' has no attribute {name!r}")
     module = importlib.import_module(home)
-    value = module if name in _MODULES else getattr(module, name)
+    value = getattr(module, name, module)
     globals()[name] = value
     return value
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 import genbench
-from genbench.contracts import Features
+from genbench.contracts import Column, Features, Score
 
 SPEC = genbench.SampleSpec((1, 8, 8), 17)
 
@@ -145,3 +147,17 @@ class ChannelMeans:
 
 def channel_means(spec):
     return ChannelMeans()
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """A sound metric: the mean level of the samples."""
+
+    scale: float = 1.0
+    name = "brightness"
+    columns = (Column("brightness", "brightness", "zero"),)
+    reads = "samples"
+    min_samples = 1
+
+    def compute(self, evidence):
+        return {"brightness": Score(self.scale * float(evidence.samples.float().mean()))}

@@ -11,7 +11,7 @@ CARDS = (
         family="autoregressive",
         reference="Neal, Connectionist Learning of Belief Networks",
         year=1992,
-        benchmarks=(BINARY),
+        benchmarks=(BINARY,),
         capabilities=("log_prob", "training"),
         deviations=(
             "a Gaussian prior over the weights, of precision 2",
@@ -26,7 +26,7 @@ CARDS = (
         family="autoregressive",
         reference="Larochelle, Murray, The Neural Autoregressive Distribution Estimator",
         year=2011,
-        benchmarks=(BINARY),
+        benchmarks=(BINARY,),
         capabilities=("log_prob", "training"),
         deviations=(
             ADAM,
@@ -40,7 +40,7 @@ CARDS = (
         family="autoregressive",
         reference="Germain, Gregor, Murray, Larochelle, MADE: Masked Autoencoder for Distribution Estimation",
         year=2015,
-        benchmarks=(BINARY),
+        benchmarks=(BINARY,),
         capabilities=("log_prob", "training"),
         deviations=(
             "Adam in place of Adagrad",
@@ -58,7 +58,7 @@ CARDS = (
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "3 layers where the paper has 7 on MNIST",
-            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "a thermometer of 16 marks in place of the level at the input, a bias for every position, dropout",
             "Adam in place of RMSProp",
         ),
     ),
@@ -73,7 +73,7 @@ CARDS = (
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "2 layers where the paper has 7 on MNIST",
-            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "a thermometer of 16 marks in place of the level at the input, a bias for every position, dropout",
             "Adam in place of RMSProp",
         ),
     ),
@@ -88,7 +88,7 @@ CARDS = (
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "on the digits 5x5 filters and no further layers of single pixels",
-            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "a thermometer of 16 marks in place of the level at the input, a bias for every position, dropout",
             "Adam in place of RMSProp",
         ),
     ),
@@ -103,7 +103,7 @@ CARDS = (
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "unconditional: the classes of its paper are not used",
-            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "a thermometer of 16 marks in place of the level at the input, a bias for every position, dropout",
             "Adam in place of RMSProp",
         ),
     ),

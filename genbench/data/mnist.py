@@ -18,7 +18,6 @@ from torch import Tensor
 from genbench.contracts import Dataset, SampleSpec
 from genbench.data.locations import content, find, obtain
 from genbench.errors import DataError
-from genbench.storage import npz
 from genbench.storage.regular import reason, shown
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

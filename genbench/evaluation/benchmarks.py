@@ -82,7 +82,19 @@ class Task:
             n=self.n,
             reference=reference.size,
             features=self.extractor.name,
+            fingerprint_of=lambda features: self.through(features).extractor.fingerprint,
         )
+
+    def through(self, features: str) -> Task:
+        """The same task with the features of another extractor, made once."""
+        if features not in self._views:
+            extractor = extractors.make(features, self.dataset.spec, Computing(self.computing.device))
+            self._views[features] = dataclasses.replace(self, extractor=extractor, own=False)
+        return self._views[features]
+
+    @cached_property
+    def _views(self) -> dict[str, Task]:
+        return {}
 
     @property
     def variant(self) -> str:

@@ -25,7 +25,7 @@ def ranks(
     (None) counts as 0: nothing but the value is known of such a number. Where `better` is "zero", absolute values are
     compared, with the errors of the values.
     """
-    merits = [-value if better == "higher" else abs(value) if better == "zero" else value for value in values]
+    merits = [cost(value, better) for value in values]
     pairs = list(combinations(range(len(merits)), 2))
     chances = [p_value(merits[a] - merits[b], errors[a], errors[b]) for a, b in pairs]
     ahead = [0] * len(merits)  # how many are significantly better
@@ -36,6 +36,11 @@ def ranks(
             ahead[second] += 1
             behind[first] += 1
     return [(1 + above, len(merits) - below) for above, below in zip(ahead, behind, strict=True)]
+
+
+def cost(value: float, better: Literal["higher", "lower", "zero"]) -> float:
+    """A value as what should be small."""
+    return -value if better == "higher" else abs(value) if better == "zero" else value
 
 
 def p_value(difference: float, error: float | None, other: float | None) -> float:

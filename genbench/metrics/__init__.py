@@ -9,13 +9,14 @@ from genbench.metrics.inception import inception_score
 from genbench.metrics.log_likelihood import negative_log_likelihood
 from genbench.metrics.manifolds import manifold_metrics
 from genbench.metrics.maximum_mean_discrepancy import kernel_distance, kernel_distance_subsets, kernel_statistics
+from genbench.metrics.moment_files import Moments
 from genbench.metrics.outliers import auroc
 from genbench.metrics.per_class import frechet_distance_per_class
 from genbench.metrics.prdc import density_coverage, precision_recall
 from genbench.metrics.sliced_wasserstein import mind
 from genbench.metrics.unbiased_fid import fid_infinity
 from genbench.metrics.vendi import vendi_score
-from genbench.numerics.moments import Moments, MomentsBuilder
+from genbench.numerics.moments import MomentsBuilder
 
 __all__ = [
     "Moments",

@@ -28,8 +28,9 @@ def authenticity(train: Array, fake: Array) -> Estimate:
     """The share of fake features (m, D) farther from their nearest training item than that is from its own nearest.
 
     Training features are (n, D). Within 0..1; of samples of the training distribution a third (in one dimension) to a
-    half (in many) are authentic, of copies none, and of samples far from all data every one. The standard error is that over the draw of the samples.
-    Raises InputError for different dimensions, values that are not finite and fewer than 2 on either side.
+    half (in many) are authentic, of copies none, and of samples far from all data every one. The standard error is that
+    over the draw of the samples. Raises InputError for different dimensions, values that are not finite and fewer than
+    2 on either side.
     """
     t, f = paired_features(train, fake, 2)
     centre = mean_of(t).to(t.dtype)

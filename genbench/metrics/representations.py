@@ -17,15 +17,15 @@ import torch
 from genbench import seeding
 from genbench.contracts import Column, Evidence, Score
 from genbench.errors import InputError
-from genbench.metrics.frechet_distance import frechet_distance, frechet_influence
+from genbench.metrics.frechet import frechet_distance, frechet_influence
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array, as_matrix
 
 
 def _frechet_score(evidence: Evidence, features: str) -> Score:
-    seen = evidence.through(features)
-    fake = seen.fake.embeddings
-    estimate = frechet_distance(seen.real.embeddings, fake)
+    view = evidence.through(features)
+    fake = view.fake.embeddings
+    estimate = frechet_distance(view.real.embeddings, fake)
     few = len(fake) <= fake.shape[1]
     detail = f"{len(fake)} samples do not fill {fake.shape[1]} dimensions; biased upwards" if few else ""
     return Score(estimate.value, estimate.stderr, detail=detail)

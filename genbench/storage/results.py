@@ -147,8 +147,8 @@ def _row(line: bytes, path: Path, number: int) -> Result:
         written_by = record.get("schema") if isinstance(record, dict) else SCHEMA
         if isinstance(written_by, int) and not isinstance(written_by, bool) and 0 < written_by < SCHEMA:
             raise ResultsError(
-                f"{where} was written by an earlier genbench, whose rows this one does not read; move the file away and "
-                f"compute its rows again: genbench run BENCHMARK --out {path.parent}"
+                f"{where} was written by an earlier genbench, whose rows this one does not read; move the file away "
+                f"and compute its rows again: genbench run BENCHMARK --out {path.parent}"
             )
         return rows.from_record(record)
     except ValueError as error:

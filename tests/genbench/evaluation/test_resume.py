@@ -94,7 +94,7 @@ def test_a_diverging_training_keeps_the_last_good_state_and_goes_on_from_it(trai
         return descend(loss, optimiser, *rest)
 
     descend = training.descend
-    monkeypatch.setattr("zoo.gan.adversarial.descend", step)
+    monkeypatch.setattr("zoo.adversarial.game.descend", step)
     blow_up_at[:] = [calls + 1]  # again, from the same state
     assert "goes on from step 30" in train("dcgan", "--resume", code=1).stderr
     assert set(rates) == {DCGAN.recipe(digits().spec).rate / 2}
@@ -110,11 +110,11 @@ def test_a_diverging_training_keeps_the_last_good_state_and_goes_on_from_it(trai
 def test_weights_that_are_no_longer_finite_are_never_kept(train, tmp_path, monkeypatch):
     course_report = training.Course.report
 
-    def poisoned(self, figures):
+    def poisoned(self, figures, *rest):
         if self.step == 15:  # the losses do not show it
             with torch.no_grad():
                 next(self.parts["module"].parameters()).fill_(float("inf"))
-        course_report(self, {"loss": 1.0})
+        course_report(self, {"loss": 1.0}, *rest)
 
     monkeypatch.setattr(training.Course, "report", poisoned)
     line = train("vae", code=1).stderr.splitlines()[-1]

@@ -1,4 +1,3 @@
-import dataclasses
 import math
 
 import pytest
@@ -40,9 +39,15 @@ def test_the_running_sum_equals_the_naive_definition():
 
 def test_each_dimension_depends_on_earlier_ones_only_and_on_all_of_them():
     net = network(SampleSpec((2, 2, 2), 2))
-    x = torch.rand(1, 2, 2, 2, requires_grad=True)
-    rows = [torch.autograd.grad(value, x, retain_graph=True)[0].flatten() for value in net.logits(x)[0]]
-    assert torch.equal(torch.stack(rows) != 0, torch.ones(8, 8).tril(-1).bool())
+    x = torch.zeros(1, 2, 2, 2, dtype=torch.uint8)
+    with torch.no_grad():
+        before = net.logits(x)[0]
+        changes = []
+        for place in range(8):
+            flipped = x.flatten(1).clone()
+            flipped[0, place] = 1
+            changes.append(net.logits(flipped.reshape(x.shape))[0] != before)
+    assert torch.equal(torch.stack(changes, 1), torch.ones(8, 8).tril(-1).bool())
 
 
 def test_masses_of_all_items_sum_to_one():
@@ -98,16 +103,6 @@ def test_an_item_does_not_depend_on_its_batch_and_large_inputs_are_split():
         assert net.sample(20).shape == (20, 1, 2, 3)
     torch.testing.assert_close(net.log_prob(x), torch.cat([net.log_prob(part) for part in x.split(1)]))
     assert not net.log_prob(x).requires_grad
-
-
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 64, 64)])
-def test_hidden_layers_of_all_dimensions_fit_into_memory(shape):
-    spec = SampleSpec(shape, 2)
-    recipe = NADE.recipe(spec)
-    numbers = spec.size * recipe.hidden
-    assert recipe.batch == 1 or recipe.batch * numbers <= 2**26
-    items_at_once = NADE(spec, dataclasses.replace(recipe)).items_at_once
-    assert items_at_once == 1 or items_at_once * numbers <= 2**26
 
 
 def test_what_it_cannot_model_is_refused():

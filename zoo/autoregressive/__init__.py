@@ -58,7 +58,7 @@ CARDS = (
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "3 layers where the paper has 7 on MNIST",
-            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "a thermometer of 16 marks in place of the level at the input, a bias for every position, dropout",
             "Adam in place of RMSProp",
         ),
     ),
@@ -73,7 +73,7 @@ CARDS = (
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "2 layers where the paper has 7 on MNIST",
-            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "a thermometer of 16 marks in place of the level at the input, a bias for every position, dropout",
             "Adam in place of RMSProp",
         ),
     ),
@@ -88,7 +88,7 @@ CARDS = (
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "on the digits 5x5 filters and no further layers of single pixels",
-            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "a thermometer of 16 marks in place of the level at the input, a bias for every position, dropout",
             "Adam in place of RMSProp",
         ),
     ),
@@ -103,7 +103,7 @@ CARDS = (
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "unconditional: the classes of its paper are not used",
-            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "a thermometer of 16 marks in place of the level at the input, a bias for every position, dropout",
             "Adam in place of RMSProp",
         ),
     ),

@@ -71,7 +71,7 @@ def test_choosing_draws_no_random_numbers_of_the_training():
         line = Line()
         options = Options(average=0.0, score=lambda x: torch.rand(()) * 0 - torch.rand(()))
         minimise(
-            lambda x: (torch.randn(()) * line.weight).sum() + line.bias.sum(),
+            lambda x, line=line: (torch.randn(()) * line.weight).sum() + line.bias.sum(),
             line,
             Split(torch.zeros(10, 1), validation),
             Budget(),

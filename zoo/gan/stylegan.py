@@ -114,7 +114,7 @@ class Synthesis(nn.Module):
 
 
 class Generator(nn.Module):
-    """The mapping network and a synthesis network, and the mean of w, of every mode if any, to which truncation leads."""
+    """The mapping network, a synthesis network, and the mean of w (of every mode, if any) that truncation leads to."""
 
     w_mean: Tensor
 

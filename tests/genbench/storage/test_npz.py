@@ -173,9 +173,10 @@ def test_names_of_members_are_shown_without_their_effects(tmp_path):
 
 def test_two_members_of_one_name_are_refused(tmp_path):
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
-        for value in (b"1", b"2"):
-            archive.writestr("x.npy", npy(claim("(1,)"), value))
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x.npy", npy(claim("(1,)"), b"1"))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("x.npy", npy(claim("(1,)"), b"2"))
     assert "two arrays named x" in refusal(tmp_path / "a.npz", file.getvalue())
 
 
@@ -267,7 +268,7 @@ def test_damage_never_escapes(tmp_path, kind, data):
         try:
             arrays = npz.read(path, ["arr_0"], mmap=mmap)
         except DataError as error:
-            assert str(error).isprintable()
+            assert str(error).isprintable()  # noqa: PT017 - either may happen
             continue
         assert list(arrays) == ["arr_0"]
         if kind != "single":  # a bare .npy has no checksum

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,8 +21,11 @@ from genbench.numerics.blocks import as_features, parts_of
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array, absolute, nuclear_norm, product_method, pull_back
 from genbench.numerics.moments import Moments
+from genbench.numerics.overlap import regular_overlap
+from genbench.numerics.reduced_transport import DIRECTIONS, reduced_deviation, sample_rows
 
 BLOCK_ELEMENTS = 2**22  # values of samples in float64 at once: 32 MB
+LARGE = 2 * DIRECTIONS  # features, above which the standard error looks at the leading directions first
 PANEL = 512  # columns; half of a symmetric matrix is enough for a quadratic form
 
 
@@ -50,7 +54,9 @@ def frechet_influence(real: Array | Moments, fake: Array | Moments, y: Array | N
     if y is None:
         if isinstance(fake, Moments):
             raise InputError("give the samples as y whose influence is asked for: fake holds their moments only")
-        return _compared(real, fake).influence
+        x, y = _features(real), as_features("fake", fake)
+        few = None if isinstance(x, Moments) else _within_the_span(x, y)
+        return few[1] if few else Comparison(_moments(x), Moments.of(y)).influence(y)
     first = real if isinstance(real, Moments) else Moments.of(real)
     second = fake if isinstance(fake, Moments) else Moments.of(fake)
     return Comparison(first, second).influence(y)
@@ -58,27 +64,34 @@ def frechet_influence(real: Array | Moments, fake: Array | Moments, y: Array | N
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Compared:
-    """The distance, and the influence (n,) of each fake sample on it; `comparison` where moments were compared."""
+    """The distance with its standard error; `comparison` where moments were compared."""
 
     distance: float
-    influence: Tensor
+    error: float
     comparison: Comparison | None = None
 
     def estimate(self) -> Estimate:
-        return Estimate(self.distance, float(self.influence.std() / len(self.influence) ** 0.5))
+        return Estimate(self.distance, self.error)
+
+
+def _features(side: Array | Moments) -> Tensor | Moments:
+    return side if isinstance(side, Moments) else as_features("real", side)
+
+
+def _moments(side: Tensor | Moments) -> Moments:
+    return side if isinstance(side, Moments) else Moments.of(side)
 
 
 def _compared(real: Array | Moments, fake: Array) -> Compared:
-    if isinstance(real, Moments):
-        return _by_moments(real, Moments.of(fake), fake)
-    x, y = as_features("real", real), as_features("fake", fake)
-    return _within_the_span(x, y) or _by_moments(Moments.of(x), Moments.of(y), y)
+    x, y = _features(real), as_features("fake", fake)
+    few = None if isinstance(x, Moments) else _of_few(x, y)
+    return few or _by_moments(_moments(x), Moments.of(y), y)
 
 
 def compared(real: Features, fake: Features) -> Compared:
     """The comparison of two sides, of which each keeps its own moments and their root for the next."""
     x, y = real.embeddings, fake.embeddings
-    few = _within_the_span(x, y)
+    few = _of_few(x, y)
     return few or _by_moments(moments_of(real), moments_of(fake), y)
 
 
@@ -89,9 +102,18 @@ def moments_of(features: Features) -> Moments:
 
 def _by_moments(real: Moments, fake: Moments, y: Array) -> Compared:
     comparison = Comparison(real, fake)
-    # The influence finds what the distance needs.
-    influence = comparison.influence(y)
-    return Compared(comparison.distance(), influence, comparison)
+    # Where the error takes the whole transport map, it finds what the distance needs.
+    error = comparison.error(y)
+    return Compared(comparison.distance(), error, comparison)
+
+
+def _of_few(x: Tensor, y: Tensor) -> Compared | None:
+    few = _within_the_span(x, y)
+    return few and Compared(few[0], _error(few[1]))
+
+
+def _error(influence: Tensor) -> float:
+    return float(influence.std() / len(influence) ** 0.5)
 
 
 def _match(real: int, fake: int) -> None:
@@ -99,8 +121,8 @@ def _match(real: int, fake: int) -> None:
         raise InputError(f"real has {real} features and fake {fake}; they must be the same")
 
 
-def _within_the_span(x: Tensor, y: Tensor) -> Compared | None:
-    """Real and fake features compared where both together are no more than D; None where they are more.
+def _within_the_span(x: Tensor, y: Tensor) -> tuple[float, Tensor] | None:
+    """The distance, and the influence (n,) of the fake features; None where both together are more than D.
 
     The distance and influence come from centred features X, Y over roots of n - 1: the trace is the nuclear norm of
     YX'. No matrix is larger than the features, nothing is squared, and no rank is to be found.
@@ -114,7 +136,7 @@ def _within_the_span(x: Tensor, y: Tensor) -> Compared | None:
     squares = fake.square().sum(1)
     distance = shift @ shift + real.square().sum() + squares.sum() - 2 * overlap.trace()
     influence = 2 * size**0.5 * (fake @ shift) + size * (squares - overlap.diagonal())
-    return Compared(max(0.0, float(distance)), influence)
+    return max(0.0, float(distance)), influence
 
 
 def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,24 +154,45 @@ class Comparison:
         self.device = real.mean.device
         self.shift = fake.mean.to(self.device) - real.mean
         self.covariance = fake.covariance.to(self.device)
-        self.factor = fake.root.to(self.device)
-        self.product = self.factor.T @ real.root
-        self.method: Literal["eigen", "polar"] = product_method(self.product)
         self._overlap: Tensor | None = None
+
+    @cached_property
+    def product(self) -> Tensor:
+        """F'G of roots F F' and G G' of the covariances of fake and real: its nuclear norm is the trace."""
+        return self.fake.root.to(self.device).T @ self.real.root
 
     def distance(self) -> float:
         """Cheapest after `influence`, which finds the same trace."""
-        known = self._overlap
-        overlap = nuclear_norm(self.product, self.method) if known is None else known.trace()
         traces = self.real.covariance.trace() + self.covariance.trace()
-        return max(0.0, float(self.shift @ self.shift + traces - 2 * overlap))
+        return max(0.0, float(self.shift @ self.shift + traces - 2 * self._trace()))
+
+    def _trace(self) -> Tensor:
+        if self._overlap is not None:
+            return self._overlap.trace()
+        singular = self.fake.n is not None and self.fake.n <= len(self.shift)
+        if self.real.graded is not None and not singular:
+            trace = regular_overlap(self.real.covariance, self.covariance, self.real.graded)
+            if trace is not None:
+                return trace
+        return nuclear_norm(self.product, product_method(self.product))
+
+    def error(self, y: Array) -> float:
+        """The standard error of the distance over the draw of the fake samples y (n, D), to two digits or better."""
+        samples = as_features("fake", y)
+        if samples.shape[1] > LARGE and len(samples) > 1:
+            some = samples[sample_rows(len(samples)).to(samples.device)].to(self.device).double()
+            centred = some - self.fake.mean.to(self.device)
+            deviation = reduced_deviation(centred, self.shift, self.covariance, self.real.covariance)
+            if deviation is not None:
+                return deviation / len(samples) ** 0.5
+        return _error(self.influence(samples))
 
     def influence(self, y: Array) -> Tensor:
         """As `frechet_influence` says, of samples y (n, D): float64 (n,)."""
         samples = as_features("fake", y).to(self.device)
         _match(len(self.shift), samples.shape[1])
-        self._overlap = absolute(self.product, self.method)
-        bend = -pull_back(self.factor, self._overlap)
+        self._overlap = absolute(self.product, product_method(self.product))
+        bend = -pull_back(self.fake.root.to(self.device), self._overlap)
         bend.diagonal().add_(1)
         upper = 2 * bend.triu(1) + bend.diagonal().diag()
         mean = self.fake.mean.to(self.device)

@@ -52,14 +52,14 @@ def fid_infinity(real: Array | Moments, fake: Array, seed: int = 0) -> Estimate:
     for part in parts:
         whole.merge(part)
     comparison = Comparison(first, whole.moments())
-    influence = comparison.influence(features)
+    error = comparison.error(features)
     means = []
     while len(parts) > 1:
         means.append(float(np.mean([Comparison(first, part.moments()).distance() for part in parts])))
         parts = [left.merge(right) for left, right in zip(parts[::2], parts[1::2], strict=True)]
     means.append(comparison.distance())
     intercept = np.polyfit(np.array(counts) / n, means, 1)[1]
-    return Estimate(float(intercept), float(influence.std() / n**0.5))
+    return Estimate(float(intercept), error)
 
 
 @dataclass(frozen=True, slots=True)

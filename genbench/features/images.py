@@ -58,8 +58,8 @@ def check_aspect(name: str, x: Tensor) -> None:
     short, long = sorted(x.shape[2:])
     if long > THINNEST * short:
         raise InputError(
-            f"{name} resizes the short side of an image and keeps its shape, for which {x.shape[3]}x{x.shape[2]} pixels "
-            f"are too thin; crop it to at most {THINNEST} times its short side, or choose the features inception"
+            f"{name} resizes the short side of images and keeps their shape, for which {x.shape[3]}x{x.shape[2]} "
+            f"pixels are too thin; crop them to {THINNEST} times the short side, or choose the features inception"
         )
 
 

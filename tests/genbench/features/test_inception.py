@@ -11,6 +11,7 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from genbench import seeding
 from genbench.contracts import SampleSpec
@@ -142,6 +143,29 @@ def test_resize_measures_from_the_corner_of_pixels_and_averages_nothing_on_the_w
     assert ((centred - 128) / 128 - expected).abs().max() > 1e-3
     stripes = torch.tensor([0, 255] * 4, dtype=torch.uint8).expand(1, 1, 8, 8)
     assert torch.equal(resized(stripes, 4), torch.full((1, 1, 4, 4), -1.0))
+
+
+class Largest(TorchDispatchMode):
+    """The most values of any tensor that is made meanwhile."""
+
+    values = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, (tuple, list)) else (made,):
+            if isinstance(tensor, torch.Tensor):
+                self.values = max(self.values, tensor.numel())
+        return made
+
+
+@pytest.mark.parametrize("size", [(1, 20000), (20000, 1), (3000, 2), (700, 1300)])
+def test_long_images_are_resized_in_the_memory_of_what_the_output_reads(size):
+    x = pictures(1, 1, *size)
+    theirs = interpolate_bilinear_2d_like_tensorflow1x(x.double(), (299, 299), align_corners=False)
+    with Largest() as largest:
+        found = resized(x, 299, torch.float64)
+    torch.testing.assert_close(found, (theirs - 128) / 128, rtol=0, atol=1e-13)
+    assert largest.values <= max(x.numel(), 598 * 598)
 
 
 def test_features_do_not_depend_on_the_batch_and_repeat_exactly(extractor):

@@ -90,52 +90,6 @@ def test_moments_name_what_does_not_fit():
         MomentsBuilder().moments()
 
 
-# Files
-
-
-def test_files_keep_every_bit_and_those_of_pytorch_fid_are_read(tmp_path):
-    moments = Moments.of(features(20, 4, 0))
-    moments.save(tmp_path / "own.stats")
-    again = Moments.load(tmp_path / "own.stats")
-    assert again.n == 20
-    assert torch.equal(again.mean, moments.mean)
-    assert torch.equal(again.covariance, moments.covariance)
-    x = features(30, 4, 1).numpy()
-    np.savez_compressed(tmp_path / "theirs.npz", mu=np.mean(x, axis=0), sigma=np.cov(x, rowvar=False))
-    theirs = Moments.load(str(tmp_path / "theirs.npz"))
-    assert theirs.n is None
-    assert frechet_distance(theirs, x) == pytest.approx(0, abs=1e-6)
-    theirs.save(tmp_path / "unknown.npz")
-    assert Moments.load(tmp_path / "unknown.npz").n is None
-
-
-def test_files_that_are_no_statistics_are_refused(tmp_path):
-    path, mu, sigma = tmp_path / "stats.npz", np.zeros(3), np.eye(3)
-    skew = sigma + np.triu(np.ones((3, 3)), 1)
-    for arrays, message in (
-        ({"mu": mu}, "has no sigma, only mu"),
-        ({"arr_0": mu}, "has no mu and no sigma, only arr_0"),
-        ({"mu": mu, "sigma": np.eye(4)}, r"expected \(D,\) and \(D, D\)"),
-        ({"mu": mu[None], "sigma": sigma}, r"expected \(D,\) and \(D, D\)"),
-        ({"mu": mu, "sigma": sigma * np.nan}, "not finite"),
-        ({"mu": mu, "sigma": skew}, "not symmetric"),
-        ({"mu": mu, "sigma": -sigma}, "negative variances"),
-        ({"mu": mu.astype(complex), "sigma": sigma}, "real numbers"),
-        ({"mu": np.array([{}], dtype=object), "sigma": sigma}, "plain arrays"),
-    ):
-        np.savez(path, **arrays)
-        with pytest.raises(InputError, match=message):
-            Moments.load(path)
-    np.save(tmp_path / "one.npy", mu)
-    with pytest.raises(InputError, match="one array"):
-        Moments.load(tmp_path / "one.npy")
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match="no readable"):
-        Moments.load(path)
-    with pytest.raises(InputError, match="does not exist"):
-        Moments.load(tmp_path / "absent.npz")
-
-
 # The distance
 
 

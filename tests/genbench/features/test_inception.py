@@ -12,7 +12,6 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from genbench import seeding
 from genbench.contracts import SampleSpec

@@ -268,9 +268,6 @@ def test_damage_never_escapes(tmp_path, kind, data):
     for mmap in (True, False):
         with suppress(DataError):
             arrays = npz.read(path, ["arr_0"], mmap=mmap)
-        except DataError as error:
-            assert str(error).isprintable()  # noqa: PT017 - either may happen
-            continue
-        assert list(arrays) == ["arr_0"]
-        if kind != "single":  # a bare .npy has no checksum
-            np.testing.assert_array_equal(arrays["arr_0"], VALUES)
+            assert list(arrays) == ["arr_0"]
+            if kind != "single":  # a bare .npy has no checksum
+                np.testing.assert_array_equal(arrays["arr_0"], VALUES)

@@ -78,7 +78,7 @@ def build(card: ModelCard, setting: Setting) -> Generator:
             raise ModelError(f"{card.target} takes {takes} arguments; a factory takes a Setting or nothing")
         generator = guarded(f"the factory of {card.name}", target, *[setting] * takes)
     else:
-        raise ModelError(f"{card.target} is a {type(target).__name__}, neither a factory nor a generator")
+        raise ModelError(f"{card.target} is of type {type(target).__name__}, neither a factory nor a generator")
     faults = shape_faults(generator, setting.spec)
     if faults:
         raise ModelError(f"{card.name}: {faults[0]}")

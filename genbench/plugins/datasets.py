@@ -23,7 +23,7 @@ def dataset_named(name: str, data_root: Path | None = None) -> Dataset:
     target = registry.load(registry.find("datasets", name).target)
     dataset = guarded_as(DataError, f"the data set {name}", target, data_root)
     if not isinstance(dataset, Dataset):
-        raise DataError(f"the data set {name} is a {printable(type(dataset).__name__)}, not a genbench.Dataset")
+        raise DataError(f"the data set {name} is of type {printable(type(dataset).__name__)}, not a genbench.Dataset")
     fault = guarded_as(DataError, f"the data set {name}", lambda: _fault(dataset))
     if fault:
         raise DataError(f"the data set {name} {fault}")

@@ -58,7 +58,7 @@ def make(features: str | Custom, spec: SampleSpec, computing: Computing | None =
     card = registry.card_of("features", features)
     factory: Callable[..., Any] = registry.load(card.target)
     if not callable(factory):
-        raise RegistryError(f"{card.target} is a {type(factory).__name__}, not a factory of extractors")
+        raise RegistryError(f"{card.target} is of type {type(factory).__name__}, not a factory of extractors")
     taken = tuple(guarded_as(RegistryError, f"the signature of {card.target}", inspect.signature, factory).parameters)
     argument = features[len(card.name) + 1 :]
     if argument and "argument" not in taken:

@@ -70,7 +70,7 @@ def _made(card: Card) -> Any:
     if not isinstance(target, type) and hasattr(target, "compute"):
         return target
     if not callable(target):
-        raise RegistryError(f"{card.target} is a {type(target).__name__}, neither a metric nor a factory of one")
+        raise RegistryError(f"{card.target} is of type {type(target).__name__}, neither a metric nor a factory of one")
     return guarded_as(RegistryError, f"the factory of the metric {card.name}", target)
 
 

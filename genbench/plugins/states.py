@@ -163,9 +163,6 @@ def _of_torch() -> tuple[State, ...]:
         for name, value in zip(cudnn, values, strict=True):
             setattr(backends.cudnn, name, value)
 
-    def deterministic() -> tuple[bool, bool]:
-        return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-
     def set_autocast(values: tuple[bool, ...]) -> None:
         for device, value in zip(("cpu", "cuda"), values, strict=True):
             torch.set_autocast_enabled(device, value)
@@ -181,11 +178,8 @@ def _of_torch() -> tuple[State, ...]:
         State("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
         State(
             "torch's use of deterministic algorithms",
-            lambda: (
-                torch.are_deterministic_algorithms_enabled(),
-                torch.is_deterministic_algorithms_warn_only_enabled(),
-            ),
-            lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1]),
+            torch.get_deterministic_debug_mode,
+            torch.set_deterministic_debug_mode,
         ),
         State(
             "torch's precision of float32 products",

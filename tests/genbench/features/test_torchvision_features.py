@@ -147,3 +147,10 @@ def test_weights_that_cannot_be_had_or_do_not_fit_are_one_clear_error(file, monk
         torchvision_features(SPEC, "mobilenet_v2", weights=file)
     with pytest.raises(DataError, match="there is no file"):
         torchvision_features(SPEC, "resnet18", weights=tmp_path / "absent.pth")
+
+
+def test_very_thin_images_are_refused_before_they_are_enlarged(file):
+    extract = torchvision_features(SPEC, "resnet18", weights=file)
+    for size in ((1, 20000), (20000, 1), (2, 65)):
+        with pytest.raises(InputError, match=f"{size[1]}x{size[0]} pixels are too thin; crop"):
+            extract(torch.zeros(1, 3, *size, dtype=torch.uint8))

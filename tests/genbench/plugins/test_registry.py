@@ -111,7 +111,7 @@ def test_a_typo_gets_the_closest_names():
         registry.find("models", "pixelcn")
     with pytest.raises(RegistryError, match=r"known: .*\bfid\b.*\bvendi\b"):
         registry.find("metrics", "zzzzz")
-    with pytest.raises(RegistryError, match="did you mean inception.*no module inceptoin can be imported"):
+    with pytest.raises(RegistryError, match=r"did you mean inception.*no module inceptoin can be imported"):
         registry.card_of("features", "inceptoin:768")
 
 

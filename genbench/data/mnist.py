@@ -18,7 +18,6 @@ from torch import Tensor
 from genbench.contracts import Dataset, SampleSpec
 from genbench.data.locations import content, find, obtain
 from genbench.errors import DataError
-from genbench.storage import npz
 from genbench.storage.regular import reason, shown
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -45,23 +44,25 @@ def fashion_mnist(root: Path | None = None) -> Dataset:
 
 
 def mnist_binary(root: Path | None = None) -> Dataset:
-    """50,000 train and 10,000 held-out (test) images (1, 28, 28), values 0 and 1.
+    """50,000 train, 10,000 validation and 10,000 held-out (test) images (1, 28, 28), values 0 and 1.
 
     Reads ``binarized_mnist.npz`` (arrays train, valid, test of packed bits) or the three original ``.amat`` files.
     """
     packed = find(root, ("binarized_mnist.npz",), (".", "mnist-binary")) if root is not None else None
     if packed is not None:
-        arrays = npz.read(packed[0], ("train", "test"))
-        train, heldout = (_unpacked(packed[0], arrays[name]) for name in ("train", "test"))
+        with np.load(packed[0]) as arrays:
+            splits = [np.unpackbits(arrays[name], axis=1)[:, :784] for name in BINARY_SPLITS]
     else:
         names = tuple(f"binarized_mnist_{split}.amat" for split in BINARY_SPLITS)
         paths = obtain("mnist-binary", root, names, ("mnist-binary", "."), _download_binary)
-        train, heldout = map(_read_bits, (paths[0], paths[2]))
+        splits = [np.loadtxt(path, dtype=np.uint8) for path in paths]
+    train, validation, heldout = (torch.from_numpy(split.reshape(-1, 1, 28, 28)) for split in splits)
     return Dataset(
         name="mnist-binary",
         spec=SampleSpec((1, 28, 28), 2),
-        train=torch.from_numpy(train.reshape(-1, 1, 28, 28)),
-        heldout=torch.from_numpy(heldout.reshape(-1, 1, 28, 28)),
+        train=train,
+        heldout=heldout,
+        validation=validation,
     )
 
 

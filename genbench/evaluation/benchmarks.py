@@ -82,7 +82,19 @@ class Task:
             n=self.n,
             reference=reference.size,
             features=self.extractor.name,
+            fingerprint_of=lambda features: self.through(features).extractor.fingerprint,
         )
+
+    def through(self, features: str) -> Task:
+        """The same task with the features of another extractor, made once."""
+        if features not in self._views:
+            extractor = extractors.make(features, self.dataset.spec, Computing(self.computing.device))
+            self._views[features] = dataclasses.replace(self, extractor=extractor, own=False)
+        return self._views[features]
+
+    @cached_property
+    def _views(self) -> dict[str, Task]:
+        return {}
 
     @property
     def variant(self) -> str:
@@ -90,7 +102,7 @@ class Task:
         parts = []
         if self.n != self.benchmark.n:
             parts.append(f"n{self.n}")
-        if not self.own:
+        if self.extractor.name != self.benchmark.features.partition(":")[0] and not self.own:
             parts.append(self.extractor.name)
         if self.computing.precision != "float32":
             parts.append(self.computing.precision)
@@ -199,5 +211,6 @@ def load(
                 f"{metric.name} needs at least {metric.min_samples} held-out items, {name} has {len(dataset.heldout)}"
             )
     extractor = extractors.make(benchmark.features if features is None else features, dataset.spec, computing)
-    own = features is None or features == benchmark.features
+    # A distance between pixels is no FID, whatever benchmark chose it.
+    own = (features is None or features == benchmark.features) and extractor.name != "identity"
     return Task(benchmark, dataset, extractor, chosen, count, computing, own)

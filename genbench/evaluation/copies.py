@@ -31,6 +31,9 @@ class Copies:
     def offers(self, capability: str, /) -> bool:
         return self._evidence.offers(capability)
 
+    def through(self, features: str, /) -> Copies:
+        return Copies(self._evidence.through(features))
+
     def once(self, key: Hashable, compute: Callable[[], Any], /) -> Any:
         if ("shared", key) not in self._parts:
             self._parts["shared", key] = compute()

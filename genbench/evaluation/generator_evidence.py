@@ -40,7 +40,7 @@ def of_generator(
                 makers[part] = getattr(maker, part)
             else:
                 absent[part] = reason
-    maker.evidence = Evidence(task.reference, makers, absent, offered, tell)
+    maker.evidence = Evidence(task.reference, makers, absent, offered, tell, maker.view)
     return maker.evidence
 
 
@@ -69,6 +69,17 @@ class _Maker:
         samples = self.evidence.samples
         self.tell("features", 0, len(samples))
         return extraction.checked(self.task.extractor, samples)
+
+    def view(self, features: str) -> Evidence:
+        """The same samples and real items, seen by another extractor."""
+        task = self.task.through(features)
+
+        def fake() -> Features:
+            self.tell(features, 0, task.n)
+            return extraction.checked(task.extractor, self.evidence.samples)
+
+        makers = {"samples": lambda: self.evidence.samples, "fake": fake}
+        return Evidence(task.reference, makers, self.evidence.absent, self.evidence.capabilities, self.tell)
 
     def labels(self) -> Tensor | None:
         """The classes that the extractor takes the samples for, where it knows those of the data."""

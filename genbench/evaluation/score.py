@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +21,7 @@ from genbench.evaluation.protocol import Protocol, Record, digest
 from genbench.evaluation.reference import Reference
 from genbench.metrics import frechet_influence
 from genbench.numerics.moments import Moments
-from genbench.plugins.extractors import Custom
+from genbench.plugins.extractors import Computing, Custom
 from genbench.plugins.metrics import metric_named
 from genbench.storage import cache, npz, statistics
 from genbench.storage.formatting import listing
@@ -214,9 +214,26 @@ def of_files(sides: tuple[Side, Side], trained: Extracted | None, labelled: bool
         classes=real.classes if labelled else (),
     )
     makers = {"fake": lambda: fake.features, "fake_labels": lambda: fake.labels if labelled else None}
-    evidence = Evidence(reference, makers, {"": NO_GENERATOR}, tell=reading.tell)
+    evidence = Evidence(reference, makers, {"": NO_GENERATOR}, tell=reading.tell, views=_views(sides, trained, reading))
     evidence.clock.seconds["features"] = fake.seconds
     return evidence
+
+
+def _views(sides: tuple[Side, Side], trained: Extracted | None, reading: Reading) -> Callable[[str], Evidence]:
+    """Gives the same files as another extractor sees them."""
+
+    def view(features: str) -> Evidence:
+        plain = replace(reading, computing=Computing(reading.computing.device))
+
+        def seen(images: Extracted | None) -> Extracted:
+            if images is None:
+                raise Unsupported("statistics hold no images, which other features could see")
+            return extract(images.source, features, plain)
+
+        again = tuple(Side(side.name, seen(side.images)) for side in sides)
+        return of_files((again[0], again[1]), None if trained is None else seen(trained), False, plain)
+
+    return view
 
 
 def _subject(sides: tuple[Side, Side], trained: Extracted | None, features: str | Custom, reading: Reading) -> Subject:
@@ -225,9 +242,11 @@ def _subject(sides: tuple[Side, Side], trained: Extracted | None, features: str 
     extractor = fake.fingerprint or real.fingerprint
     images = fake.images or real.images
     name = str(features) if images is None else images.extractor.name
+    # What could not be read makes numbers that are not to be ranked with whole ones.
+    left_out: Record = {"left out": fake.images.left_out} if fake.images is not None and fake.images.left_out else {}
     about_real: Record = {"reference": real.content, "reference size": real.n}
     parts: dict[Reads, Callable[[], Record]] = {
-        "samples": lambda: {"features": extractor, "n": fake.n},
+        "samples": lambda: {"features": extractor, "n": fake.n, **left_out},
         "real": lambda: about_real,
         "train": lambda: {"train": "" if trained is None else trained.content},
         "labels": lambda: {"labels": digest(real.labels), "labels of samples": "given"},

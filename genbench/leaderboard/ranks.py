@@ -1,49 +1,61 @@
-"""Ranks that respect errors: an interval for each model, and the groups that the error cannot tell apart.
+"""Ranks as far as the errors allow: an interval for each model, from all pairs compared at once.
 
-References: S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979), for all pairs at one level; M.
-Mogstad et al., "Inference for Ranks with Applications to Mobility across Neighborhoods and Academic Achievement across
-Countries" (2024), for intervals of ranks from such pairs.
+References: S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979), for the pairs; M. Mogstad,
+J. P. Romano, A. M. Shaikh and D. Wilhelm, "Inference for Ranks with Applications to Mobility across Neighbourhoods and
+Academic Achievement across Countries" (2024), for the ranks that follow from them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
+from typing import Literal
 
-from genbench.storage.results import Better
-
-LEVEL = 0.05  # of falsely telling any pair of a column apart
+LEVEL = 0.05  # the chance that any one of all the comparisons finds a difference where there is none
 
 
-def cost(value: float, better: Better) -> float:
+def ranks(
+    values: Sequence[float], errors: Sequence[float | None], better: Literal["higher", "lower", "zero"]
+) -> list[tuple[int, int]]:
+    """The best and the worst rank that each of p values may have: 1 + how many are significantly better, p - how many
+    are significantly worse.
+
+    All pairs are compared by two-sided z-tests of independent estimates, at 5 % together (Holm). An unknown error
+    (None) counts as 0: nothing but the value is known of such a number. Where `better` is "zero", absolute values are
+    compared, with the errors of the values.
+    """
+    merits = [cost(value, better) for value in values]
+    pairs = list(combinations(range(len(merits)), 2))
+    chances = [p_value(merits[a] - merits[b], errors[a], errors[b]) for a, b in pairs]
+    ahead = [0] * len(merits)  # how many are significantly better
+    behind = [0] * len(merits)
+    for (a, b), differs in zip(pairs, holm(chances), strict=True):
+        if differs:
+            first, second = (a, b) if merits[a] < merits[b] else (b, a)
+            ahead[second] += 1
+            behind[first] += 1
+    return [(1 + above, len(merits) - below) for above, below in zip(ahead, behind, strict=True)]
+
+
+def cost(value: float, better: Literal["higher", "lower", "zero"]) -> float:
     """A value as what should be small."""
     return -value if better == "higher" else abs(value) if better == "zero" else value
 
 
-def ranks(values: Sequence[float], errors: Sequence[float | None], better: Better) -> list[tuple[int, int]]:
-    """For each model the best and the worst rank that its value may have: 1 + how many are significantly better, and
-    how many there are less those that are significantly worse.
+def p_value(difference: float, error: float | None, other: float | None) -> float:
+    """How likely a difference at least as large is, in either direction, between two estimates of one number."""
+    scale = math.hypot(error or 0.0, other or 0.0)
+    if scale == 0:
+        return 1.0 if difference == 0 else 0.0
+    return math.erfc(abs(difference) / scale / math.sqrt(2))
 
-    Pairs are told apart by the difference of their values in units of its standard error, normal and independent, all
-    pairs together at 5 % by Holm's procedure. An unknown error (None) counts as 0: the value is taken as it stands.
-    """
-    costs = [cost(value, better) for value in values]
-    count = len(costs)
-    pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
-    chances = {pair: _chance(costs[pair[0]] - costs[pair[1]], *(errors[i] or 0.0 for i in pair)) for pair in pairs}
-    better_than, worse_than = [0] * count, [0] * count
-    for tested, (i, j) in enumerate(sorted(pairs, key=chances.__getitem__)):
-        if chances[i, j] > LEVEL / (len(pairs) - tested):
+
+def holm(chances: Sequence[float], level: float = LEVEL) -> list[bool]:
+    """Which of several tests reject, at `level` together, by Holm's step-down procedure."""
+    rejected = [False] * len(chances)
+    for place, test in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
+        if chances[test] > level / (len(chances) - place):
             break
-        first, second = (i, j) if costs[i] < costs[j] else (j, i)
-        better_than[second] += 1
-        worse_than[first] += 1
-    return [(1 + better_than[i], count - worse_than[i]) for i in range(count)]
-
-
-def _chance(difference: float, first: float, second: float) -> float:
-    """How often a difference of at least this size comes about between equal models, two-sided."""
-    error = math.hypot(first, second)
-    if not error:
-        return 0.0 if difference else 1.0
-    return math.erfc(abs(difference) / error / math.sqrt(2))
+        rejected[test] = True
+    return rejected

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genbench.contracts import Column, Evidence, Features, Reads, Score
-from genbench.errors import InputError
+from genbench.errors import InputError, Unsupported
 from genbench.metrics.scores import as_score
 from genbench.numerics.blocks import as_features, parts_of
 from genbench.numerics.estimate import Estimate
@@ -176,12 +176,25 @@ class FrechetDistance:
     """The column `fid`, between the held-out split's features and the samples'."""
 
     name = "fid"
-    columns = (Column("fid", "FID", "lower", digits=2),)
+    columns = (Column("fid", "FID", "lower", digits=2, general="Fréchet distance"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        fake = evidence.fake.embeddings
+        try:
+            fake = evidence.fake.embeddings
+            _ = evidence.real.embeddings
+        except Unsupported:
+            return {"fid": as_score(_of_statistics(evidence))}
         few = len(fake) <= fake.shape[1]
         detail = f"{len(fake)} samples do not fill {fake.shape[1]} dimensions; biased upwards" if few else ""
         return {"fid": as_score(compared_once(evidence).estimate(), detail, biased=few)}
+
+
+def _of_statistics(evidence: Evidence) -> Estimate:
+    """The distance where one side at least is known by its moments alone; with an error where samples are known."""
+    real = moments_of(evidence.real)
+    try:
+        return frechet_distance(real, evidence.fake.embeddings)
+    except Unsupported:
+        return frechet_distance(real, moments_of(evidence.fake))

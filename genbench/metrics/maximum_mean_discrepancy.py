@@ -234,7 +234,7 @@ class KernelDistance:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        whole = Column("kid", "KID", "lower", digits=5)
+        whole = Column("kid", "KID", "lower", digits=5, general="kernel distance")
         return (whole, Column("kid_subsets", "KID (subsets)", "lower", digits=5)) if self.subsets else (whole,)
 
     @property

@@ -60,7 +60,7 @@ class PerClassFid:
     """The column `fid_class`: the mean over the classes; the remark names the class with the largest distance."""
 
     name = "per-class-fid"
-    columns = (Column("fid_class", "class FID", "lower", digits=2),)
+    columns = (Column("fid_class", "class FID", "lower", digits=2, general="class Fréchet distance"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real", "labels")
     min_samples = 2
 

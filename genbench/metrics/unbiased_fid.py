@@ -68,7 +68,7 @@ class FidInfinity:
 
     seed: int = 0
     name = "fid-infinity"
-    columns = (Column("fid_infinity", "FID∞", "lower", digits=2),)
+    columns = (Column("fid_infinity", "FID∞", "lower", digits=2, general="Fréchet distance∞"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
     min_samples = 4
 

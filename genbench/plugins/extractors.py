@@ -28,11 +28,16 @@ Custom = Callable[["Tensor"], object]  # items (n, *shape) to Features, or to a 
 
 @dataclass(frozen=True, slots=True)
 class Computing:
-    """Where and how a network computes features; `weights` is a file in place of the network's own weights."""
+    """Where and how a network computes features.
+
+    `weights` is a file in place of the network's own weights; `resize` is how images are brought to its size: "tf",
+    "clean" or "torch" as other tools do it, None as the network's own tool does.
+    """
 
     device: str = "cpu"
     precision: str = "float32"
     weights: Path | None = None
+    resize: str | None = None
 
 
 def make(features: str | Custom, spec: SampleSpec, computing: Computing | None = None) -> FeatureExtractor:
@@ -74,7 +79,7 @@ def make(features: str | Custom, spec: SampleSpec, computing: Computing | None =
 def _options(name: str, taken: tuple[str, ...], computing: Computing) -> dict[str, Any]:
     """How to compute, as far as a factory takes it. Raises InputError for what is asked and not taken."""
     options: dict[str, Any] = {}
-    for option, usual in (("device", "cpu"), ("precision", "float32"), ("weights", None)):
+    for option, usual in (("device", "cpu"), ("precision", "float32"), ("weights", None), ("resize", None)):
         value = getattr(computing, option)
         if option in taken:
             options[option] = value

@@ -195,10 +195,12 @@ def test_models_that_the_error_cannot_tell_apart_share_ranks():
 
 
 def test_ranks_count_those_that_are_significantly_better_and_worse():
-    # Holm at 5 % for three pairs: the first is tested at 1.67 %, z = 2.39.
-    assert ranks([0.0, 2.3, 9.0], [1.0, 0.0, 0.0], "lower") == [(1, 2), (1, 2), (3, 3)]
-    assert ranks([0.0, 2.5, 9.0], [1.0, 0.0, 0.0], "lower") == [(1, 1), (2, 2), (3, 3)]
-    assert ranks([0.0, 2.5, 9.0], [1.0, 0.0, 0.0], "higher") == [(3, 3), (2, 2), (1, 1)]
+    # Two of three pairs are clear, so that Holm tests the last at 5 % (z = 1.96), where Bonferroni would ask for 2.39.
+    assert ranks([0.0, 1.9, 9.0], [1.0, 0.0, 0.0], "lower") == [(1, 2), (1, 2), (3, 3)]
+    assert ranks([0.0, 2.1, 9.0], [1.0, 0.0, 0.0], "lower") == [(1, 1), (2, 2), (3, 3)]
+    assert ranks([0.0, 2.1, 9.0], [1.0, 0.0, 0.0], "higher") == [(3, 3), (2, 2), (1, 1)]
+    # Of two pairs of which neither is clear the first is tested at 2.5 %.
+    assert ranks([0.0, 2.1, 2.1], [1.0, 0.0, 0.0], "lower") == [(1, 3), (1, 3), (1, 3)]
     assert ranks([-5.0, 0.1, 3.0], [0.1] * 3, "zero") == [(3, 3), (1, 1), (2, 2)], "both sides of 0 are worse"
     assert ranks([1.0, 1.0], [None, None], "lower") == [(1, 2), (1, 2)]
 

@@ -109,7 +109,7 @@ def test_cards_refuse_rubbish_where_they_are_made(make):
 def test_a_typo_gets_the_closest_names():
     with pytest.raises(RegistryError, match="did you mean pixel-cnn"):
         registry.find("models", "pixelcn")
-    with pytest.raises(RegistryError, match="known: accuracy, class-kept, classes, cycle-error"):
+    with pytest.raises(RegistryError, match=r"known: .*\bfid\b.*\bvendi\b"):
         registry.find("metrics", "zzzzz")
     with pytest.raises(RegistryError, match=r"did you mean inception.*no module inceptoin can be imported"):
         registry.card_of("features", "inceptoin:768")

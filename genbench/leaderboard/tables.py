@@ -137,9 +137,8 @@ def _html_text(text: str) -> str:
 
 
 def _markdown_text(text: str) -> str:
-    escaped = re.sub(r"([\\`*\[\]|~])", r"\\\1", printable(text))
-    escaped = escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", escaped)  # inside of a word it marks nothing
+    escaped = re.sub(r"([\\`*_\[\]|~])", r"\\\1", printable(text))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _markdown_paragraph(text: str) -> str:

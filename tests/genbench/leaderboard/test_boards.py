@@ -221,7 +221,7 @@ def test_names_and_remarks_are_no_markup():
         ("[x](http://y)", r"\[x\](http://y)"),
         ("*b* `c` ~d~", r"\*b\* \`c\` \~d\~"),
         ("<img src=x>&amp;", "&lt;img src=x&gt;&amp;amp;"),
-        ("_x_ f_gan", r"\_x\_ f_gan"),
+        ("_x_ f_gan", r"\_x\_ f\_gan"),
         ("back\\slash", r"back\\slash"),
         ("two\nlines\x1b", r"two\\nlines\\x1b"),
         ("\u202egnp", r"\\u202egnp"),

@@ -1,5 +1,5 @@
 """``python -m genbench`` is the command line."""
 
-from genbench.cli.main import main
+from genbench.cli.entry import main
 
 main()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import time
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
 import genbench
-from genbench.contracts import Features
+from genbench.contracts import Column, Features, Score
 
 SPEC = genbench.SampleSpec((1, 8, 8), 17)
 
@@ -145,3 +151,161 @@ class ChannelMeans:
 
 def channel_means(spec):
     return ChannelMeans()
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """A sound metric: the mean level of the samples."""
+
+    scale: float = 1.0
+    name = "brightness"
+    columns = (Column("brightness", "brightness", "zero"),)
+    reads = "samples"
+    min_samples = 1
+
+    def compute(self, evidence):
+        return {"brightness": Score(self.scale * float(evidence.samples.float().mean()))}
+
+
+class Halves(Grey):
+    """Its log_prob writes into what it is given."""
+
+    def log_prob(self, x):
+        x.floor_divide_(2)
+        return -x.double().flatten(1).sum(1)
+
+
+class Sums(Grey):
+    """Less likely the brighter, as only the items themselves can tell."""
+
+    def log_prob(self, x):
+        return -x.double().flatten(1).sum(1)
+
+
+class Impossible(Grey):
+    """Claims masses above 1."""
+
+    def log_prob(self, x):
+        return super().log_prob(x) + 300
+
+
+class Endless(Grey):
+    log_prob_interval = (float("nan"), float("inf"))
+
+
+class BadError(Grey):
+    log_prob_kind = "estimate"
+    log_prob_error = float("nan")
+
+
+class Exits(Grey):
+    """Tries to end the program."""
+
+    def sample(self, n):
+        raise SystemExit(3)
+
+
+class Touchy(Grey):
+    """Cannot say what its likelihoods are."""
+
+    @property
+    def log_prob_kind(self):
+        raise GeneratorExit("never")
+
+
+class Stubborn:
+    """Knows its spec, and has no attribute that it does not raise for."""
+
+    spec = SPEC
+
+    def sample(self, n):
+        return Grey().sample(n)
+
+    def __getattr__(self, name):
+        raise KeyError(name)
+
+
+class Mute(Grey):
+    @property
+    def spec(self):
+        raise RuntimeError("no spec today")
+
+
+class OneBuffer(Grey):
+    """Returns the same tensor each time, with other values."""
+
+    def __init__(self):
+        self.buffer = torch.empty(1000, 1, 8, 8, dtype=torch.uint8)
+
+    def sample(self, n):
+        self.buffer.random_(17)
+        return self.buffer[:n]
+
+
+class Killed(Grey):
+    """Ends its process, as a crash does."""
+
+    def sample(self, n):
+        os._exit(3)
+
+
+class Crashes(Grey):
+    def sample(self, n):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Hangs(Grey):
+    def sample(self, n):
+        time.sleep(1000)
+
+
+class KilledBeforeItIsMade(Grey):
+    def __init__(self):
+        os._exit(4)
+
+
+class Everything(Grey):
+    """Every capability, with noise from each of the global sources, to be the same in every process."""
+
+    log_prob_kind = "estimate"
+    log_prob_interval = None
+    truncation = "temperature"
+    latent_shape = (3,)
+    source_spec = genbench.SampleSpec((2,), None)
+    version = "7 b"
+
+    def sample(self, n):
+        noise = torch.randint(6, (n, 1, 8, 8)).numpy() + np.random.randint(0, 6, (n, 1, 8, 8)) + random.randint(0, 6)
+        return noise.astype(np.uint8)
+
+    def sample_truncated(self, n, *, psi):
+        return (psi * torch.randint(17, (n, 1, 8, 8))).to(torch.uint8)
+
+    def log_prob(self, x):
+        self.log_prob_error = 0.25  # known once it is computed
+        return torch.rand(len(x), dtype=torch.float64) - x.double().flatten(1).sum(1)
+
+    def class_log_joint(self, x):
+        return torch.randn(len(x), 10).double()
+
+    def reconstruct(self, x):
+        return (x + torch.randint(2, x.shape)).clamp(0, 16).to(torch.uint8)
+
+    def sample_latent(self, n):
+        return torch.randn(n, 3)
+
+    def decode(self, z):
+        return torch.randint(17, (len(z), 1, 8, 8)).to(torch.uint8)
+
+    def translate(self, x):
+        return torch.randint(17, (len(x), 1, 8, 8)).to(torch.uint8)
+
+    def cycle(self, x):
+        return x + torch.randn_like(x)
+
+
+def careless(setting):
+    """A factory that writes into the data and changes how torch computes."""
+    setting.dataset.heldout.zero_()
+    torch.set_default_dtype(torch.float64)
+    return Grey()

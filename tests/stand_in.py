@@ -20,6 +20,9 @@ class StandIn:
     def offers(self, capability: str) -> bool:
         return capability in self.capabilities
 
+    def through(self, features: str) -> StandIn:
+        return self
+
     def once(self, key: Any, compute: Any) -> Any:
         if key not in self.known:
             self.known[key] = compute()

@@ -1,5 +1,5 @@
 """The command line: parse, call one function, print."""
 
-from genbench.cli.main import main
+from genbench.cli.entry import main
 
 __all__ = ["main"]

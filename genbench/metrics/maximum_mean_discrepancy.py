@@ -236,8 +236,8 @@ class KernelDistance:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        whole = Column("kid", "KID", "lower", digits=5, note=NOTE, general="MMD²")
-        parts = Column("kid_subsets", "KID (subsets)", "lower", digits=5, general="MMD² (subsets)")
+        whole = Column("kid", "KID", "lower", digits=5, note=NOTE, general="kernel distance")
+        parts = Column("kid_subsets", "KID (subsets)", "lower", digits=5, general="kernel distance (subsets)")
         return (whole, parts) if self.subsets else (whole,)
 
     @property

@@ -68,7 +68,7 @@ class PerClassFid:
 
     name = "per-class-fid"
     version: ClassVar[int] = 2
-    columns = (Column("fid_class", "class FID", "lower", digits=2, general="Fréchet distance within classes"),)
+    columns = (Column("fid_class", "class FID", "lower", digits=2, general="class Fréchet distance"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real", "labels")
     min_samples = 2
 

@@ -4,20 +4,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec, capabilities
 from genbench.errors import InputError
-from zoo.gan.biggan import BigGAN, ConditionalBatchNorm, Config, orthogonal_penalty
+from zoo.adversarial.penalties import orthogonality
+from zoo.gan.biggan import BigGAN, Config
+from zoo.gan.residual import ConditionalBatchNorm, SelfAttention
 
 SMALL = SampleSpec((1, 8, 8), 17)
-FEW = Config(latent=4, classes=3, embedding=5, width=4, steps=3, batch=8)
+FEW = Config(latent=4, classes=3, embedding=5, width=4, critic_steps=1, steps=3, batch=8)
 
 
 def small_model(config=FEW):
     torch.manual_seed(0)
     model = BigGAN(SMALL, config)
-    model.measure_batch_norm()
+    model.settle()
     return model.eval()
 
 
@@ -78,11 +81,35 @@ def test_all_layers_but_the_shared_embedding_have_spectral_norm_one():
         for _ in range(60):
             model.generator(model.sample_latent(4))
             discriminator(torch.rand(4, 1, 8, 8), torch.zeros(4, dtype=torch.long))
-    for network, count in ((model.generator.eval(), 9), (discriminator.eval(), 9)):
+    for network, count in ((model.generator.eval(), 13), (discriminator.eval(), 13)):
         layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear | nn.Conv2d | nn.Embedding)]
         layers = [layer for layer in layers if layer is not model.generator.embedding]
         norms = [torch.linalg.svdvals(layer.weight.detach().flatten(1))[0].item() for layer in layers]
         assert norms == pytest.approx([1.0] * count, abs=0.03)
+
+
+def test_attention_is_the_weighted_mean_of_all_positions():
+    torch.manual_seed(0)
+    attention = SelfAttention(16).eval()
+    x = torch.randn(2, 16, 4, 6)
+    assert torch.equal(attention(x), x), "it is learned from nothing"
+    with torch.no_grad():
+        attention.gamma.fill_(0.7)
+        found = attention(x)
+        query, key, value = (layer(x) for layer in (attention.query, attention.key, attention.value))
+        key, value = (F.max_pool2d(part, 2) for part in (key, value))
+        for item, row, column in ((0, 0, 0), (1, 3, 5)):
+            matches = torch.einsum("c,chw->hw", query[item, :, row, column], key[item])
+            weights = matches.flatten().softmax(0)
+            mean = (value[item].flatten(1) * weights).sum(1)
+            expected = x[item, :, row, column] + 0.7 * attention.output.weight[:, :, 0, 0] @ mean
+            assert torch.allclose(found[item, :, row, column], expected, atol=1e-5)
+
+
+def test_both_players_attend():
+    model = small_model()
+    for network in (model.generator, model.discriminator_network()):
+        assert sum(isinstance(module, SelfAttention) for module in network.modules()) == 1
 
 
 def test_the_hinge_pays_nothing_beyond_the_margin():
@@ -98,11 +125,11 @@ def test_orthogonal_penalty_is_that_of_the_products_off_the_diagonal():
     weight = torch.randn(4, 3, 2, 2)
     rows = weight.reshape(4, -1).numpy()
     expected = ((rows @ rows.T * (1 - np.eye(4))) ** 2).sum()
-    assert orthogonal_penalty(weight).item() == pytest.approx(expected, rel=1e-5)
+    assert orthogonality(weight).item() == pytest.approx(expected, rel=1e-5)
     orthogonal = torch.linalg.qr(torch.randn(6, 4)).Q.T
-    assert abs(orthogonal_penalty(orthogonal).item()) < 1e-5
+    assert abs(orthogonality(orthogonal).item()) < 1e-5
     longer = torch.tensor([[1.0], [3.0], [0.1], [7.0]]) * orthogonal
-    assert abs(orthogonal_penalty(longer).item()) < 1e-2 < (longer @ longer.T).square().sum(), "of any length"
+    assert abs(orthogonality(longer).item()) < 1e-2 < (longer @ longer.T).square().sum(), "of any length"
 
 
 def test_the_generator_is_punished_for_all_its_maps_but_the_embedding():
@@ -113,7 +140,7 @@ def test_the_generator_is_punished_for_all_its_maps_but_the_embedding():
     with torch.no_grad():
         for weight in weights:
             weight.normal_()
-        expected = sum(float(orthogonal_penalty(weight)) for weight in weights) * 0.5
+        expected = sum(float(orthogonality(weight)) for weight in weights) * 0.5
         found = float(torch.as_tensor(model.generator_penalty()))
         assert found == pytest.approx(expected, rel=1e-4)
         model.generator.embedding.weight.normal_()

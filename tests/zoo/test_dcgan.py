@@ -8,8 +8,9 @@ from torch import nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec, capabilities
 from genbench.errors import ModelError
-from zoo.gan.adversarial import Game, PickMode
-from zoo.gan.dcgan import DCGAN, Config
+from zoo.adversarial.game import Game
+from zoo.gan.dcgan import DCGAN, Config, DCGANModes
+from zoo.gan.modes import PickMode
 
 SMALL = SampleSpec((1, 8, 8), 17)
 
@@ -20,8 +21,8 @@ def game_of(model):
 
 def small_model(seed=0):
     torch.manual_seed(seed)
-    model = DCGAN(SMALL, Config(latent=4, modes=2, width=4))
-    model.measure_batch_norm()  # before it, the small initial weights make every image grey
+    model = DCGAN(SMALL, Config(latent=4, prior="normal", modes=2, width=4))
+    model.settle()  # before it, the small initial weights make every image grey
     return model.eval()
 
 
@@ -54,8 +55,24 @@ def test_truncation_keeps_every_mode_as_likely_as_it_was():
 
 
 def test_without_modes_the_network_sees_z_itself():
-    model = DCGAN(SMALL, Config(latent=4, modes=0, width=4))
+    for spec in (SMALL, SampleSpec((1, 28, 28), 256), SampleSpec((3, 64, 64), 256)):
+        assert DCGAN.recipe(spec).modes == 0 < DCGANModes.recipe(spec).modes
+    model = DCGAN(SMALL, DCGAN.recipe(SMALL))
     assert isinstance(model.generator[0], nn.Linear)
+    assert isinstance(DCGANModes(SMALL, DCGANModes.recipe(SMALL)).generator[0], PickMode)
+
+
+def test_the_networks_are_the_papers_at_its_size():
+    """Figure 1 of the paper: 4 x 4 x 1024 and four doublings to 64 x 64 x 3; nothing follows at the full resolution."""
+    model = DCGAN(SampleSpec((3, 64, 64), 256), DCGAN.recipe(SampleSpec((3, 64, 64), 256)).__class__(width=128))
+    up = [layer for layer in model.generator if isinstance(layer, nn.ConvTranspose2d)]
+    down = [layer for layer in model.discriminator_network() if isinstance(layer, nn.Conv2d)]
+    assert [layer.in_channels for layer in up] == [1024, 512, 256, 128]
+    assert up[-1].out_channels == 3
+    assert [layer.out_channels for layer in down] == [128, 256, 512, 1024]
+    assert {layer.kernel_size for layer in (*up, *down)} == {(5, 5)}
+    assert sum(isinstance(layer, nn.Conv2d) for layer in model.generator) == 0
+    assert model.generator[0].in_features == 100
 
 
 @pytest.mark.parametrize("psi", [0.0, -1.0, math.nan])
@@ -69,39 +86,47 @@ def test_a_step_of_one_player_leaves_the_other_as_it_is():
     real = torch.rand(16, 1, 8, 8)
 
     def parameters():
-        return [
-            nn.utils.parameters_to_vector(player.parameters()).detach().clone()
-            for player in (game.model.generator, game.discriminator)
-        ]
+        players = game.model.generator, game.discriminator
+        return [torch.cat([p.detach().flatten() for p in player.parameters()]) for player in players]
 
     generator, discriminator = parameters()
-    game.discriminator_step(real)
+    game.discriminator_step((real, None))
     assert torch.equal(parameters()[0], generator)
     assert not torch.equal(parameters()[1], discriminator)
     generator, discriminator = parameters()
-    game.generator_step(len(real))
+    game.generator_step((real, None))
     assert not torch.equal(parameters()[0], generator)
     assert torch.equal(parameters()[1], discriminator)
+
+
+def test_the_generators_step_spares_the_discriminators_gradients():
+    game = game_of(small_model())
+    real = torch.rand(16, 1, 8, 8)
+    game.generator_step((real, None))
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in game.discriminator.parameters())
+    assert all(parameter.grad is not None for parameter in game.model.generator.parameters())
+    game.discriminator_step((real, None))
+    assert all(parameter.grad is not None for parameter in game.discriminator.parameters())
 
 
 def test_gradients_of_a_generator_step_do_not_leak_into_the_discriminators_next():
     torch.manual_seed(0)
     real = torch.rand(16, 1, 8, 8)
-    first = game_of(DCGAN(SMALL, Config(latent=4, modes=2, width=4, noise=0.0, dropout=0.0)))
+    first = game_of(DCGAN(SMALL, Config(latent=4, width=4)))
     second = copy.deepcopy(first)
     # Gradients left behind by anything else must not change what a step does.
     for parameter in second.discriminator.parameters():
         parameter.grad = torch.full_like(parameter, 100.0)
     for game in (first, second):
         torch.manual_seed(1)
-        game.discriminator_step(real)
+        game.discriminator_step((real, None))
     for a, b in zip(first.discriminator.parameters(), second.discriminator.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_players_pull_in_opposite_directions():
     torch.manual_seed(0)
-    config = Config(latent=4, modes=2, width=8, noise=0.0, dropout=0.0, rate=1e-2, discriminator_rate=1e-2)
+    config = Config(latent=4, batch=64, width=8, rate=1e-2, discriminator_rate=1e-2)
     game = game_of(DCGAN(SMALL, config))
     real = torch.ones(64, 1, 8, 8)
 
@@ -109,12 +134,12 @@ def test_players_pull_in_opposite_directions():
         return game.discriminator(game.model.imagine(64, None)).mean()
 
     for _ in range(20):
-        game.discriminator_step(real)
+        game.discriminator_step((real, None))
     with torch.no_grad():
         assert game.discriminator(real).mean() > 0 > fooled()
         before = fooled()
     for _ in range(20):
-        game.generator_step(64)
+        game.generator_step((real, None))
     with torch.no_grad():
         assert fooled() > before + 1
 
@@ -123,7 +148,7 @@ def test_batch_norm_is_measured_with_the_averaged_weights():
     model = small_model()
     with torch.no_grad():
         model.generator[1].weight.mul_(3)
-    model.measure_batch_norm()
+    model.settle()
     first = model.generator[:2](model.sample_latent(20_000)).reshape(20_000, -1, 4)
     norm = next(module for module in model.generator if isinstance(module, nn.BatchNorm2d))
     assert torch.allclose(norm.running_var, first.var((0, 2)), rtol=0.05)
@@ -135,11 +160,11 @@ def test_batch_norm_is_measured_with_the_averaged_weights():
 def test_trains_on_images_of_any_size(spec):
     torch.manual_seed(0)
     data = (torch.rand(100, *spec.shape) ** 3 * spec.levels).to(torch.uint8)
-    model = DCGAN(spec, Config(width=6))
-    untrained = model.generator[1].weight.detach().clone()
+    model = DCGAN(spec, Config(width=6, batch=20))
+    untrained = model.generator[0].weight.detach().clone()
     figures = model.fit(Dataset("noise", spec, data, data), Budget(steps=3))
     assert all(math.isfinite(value) for value in figures.values())
-    assert not torch.equal(model.generator[1].weight, untrained)
+    assert not torch.equal(model.generator[0].weight, untrained)
     for x in (model.sample(3), model.sample_truncated(3, psi=0.5), model.decode(model.sample_latent(3))):
         assert x.shape == (3, *spec.shape)
         assert x.dtype == torch.uint8
@@ -150,7 +175,9 @@ def test_training_brings_samples_towards_the_data():
     torch.manual_seed(0)
     stripes = torch.zeros(128, 1, 8, 8, dtype=torch.uint8)
     stripes[:, :, :, ::2] = 16
-    model = DCGAN(SMALL, Config(latent=4, modes=2, width=8, rate=2e-3, discriminator_rate=2e-3, average=0.9))
+    model = DCGAN(
+        SMALL, Config(latent=4, batch=64, width=8, rate=2e-3, discriminator_rate=2e-3, average=0.9, noise=0.1)
+    )
     model.fit(Dataset("stripes", SMALL, stripes, stripes), Budget(steps=150))
     assert (model.sample(100).float() - stripes[0]).abs().mean() < 4
 

@@ -5,9 +5,9 @@ import torch
 from scipy import integrate, stats
 from torch import nn
 
-from genbench.contracts import SampleSpec
+from genbench.contracts import Budget, Dataset, SampleSpec
+from zoo.adversarial.game import Game
 from zoo.gan import f_gan
-from zoo.gan.adversarial import Game
 from zoo.gan.f_gan import DIVERGENCES, FGAN, Config
 from zoo.gan.gan import MinimaxGAN
 
@@ -129,7 +129,7 @@ def test_activations_grow_and_reach_the_conjugate_without_overflow(name):
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_the_losses_are_the_bound_and_the_activation(kind):
-    model = kind(SMALL, Config(latent=4, modes=2, hidden=8, divergence=kind.divergence))
+    model = kind(SMALL, Config(latent=4, hidden=8, divergence=kind.divergence))
     real, fake = torch.randn(2, 10, 1)
     divergence = DIVERGENCES[kind.divergence]
     t = divergence.activation(torch.cat([real, fake]))
@@ -142,12 +142,12 @@ def test_the_losses_are_the_bound_and_the_activation(kind):
 def test_steep_bounds_are_descended_with_clipped_gradients(clipped, monkeypatch):
     if not clipped:
         monkeypatch.setattr(FGAN, "clipped", False)
-    model = FGAN(SMALL)
+    model = FGAN(SMALL, Config(latent=4, hidden=128, batch=16))
     game = Game(model, model.discriminator_network())
     nn.init.normal_(game.discriminator[-1].weight, 0, 5)
     steps = {
-        game.discriminator: lambda: game.discriminator_step(torch.full((16, 1, 8, 8), -30.0)),
-        model.generator: lambda: game.generator_step(16),
+        game.discriminator: lambda: game.discriminator_step((torch.full((16, 1, 8, 8), -30.0), None)),
+        model.generator: lambda: game.generator_step((torch.zeros(16, 1, 8, 8), None)),
     }
     for player, step in steps.items():
         step()
@@ -161,6 +161,14 @@ def test_only_the_generator_of_an_f_gan_has_batch_norm():
     assert kinds.count(nn.BatchNorm1d) == 2
     for network in (model.discriminator_network(), MinimaxGAN(SMALL).generator):
         assert nn.BatchNorm1d not in [type(module) for module in network]
+
+
+@pytest.mark.parametrize("n", [1, 9])
+def test_a_last_minibatch_of_one_image_does_not_stop_batch_norm(n):
+    model = FGAN(SMALL, Config(latent=4, hidden=8, batch=4))
+    data = torch.randint(0, 17, (n, 1, 8, 8), dtype=torch.uint8)
+    figures = model.fit(Dataset("noise", SMALL, data, data), Budget(steps=4))
+    assert all(math.isfinite(value) for value in figures.values())
 
 
 def test_a_configuration_names_the_divergences_that_there_are():

@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from genbench.contracts import SampleSpec
-from zoo.gan.adversarial import Game
+from zoo.adversarial.game import Game
 from zoo.gan.gan import MinimaxGAN
 from zoo.gan.gan_nonsaturating import NonSaturatingGAN
 from zoo.gan.perceptron import Config
@@ -16,7 +17,7 @@ KINDS = [MinimaxGAN, NonSaturatingGAN]
 
 def game_of(kind, **settings):
     torch.manual_seed(0)
-    model = kind(SMALL, Config(latent=4, modes=2, hidden=32, dropout=0.0, **settings))
+    model = kind(SMALL, Config(latent=4, hidden=32, dropout=0.0, rate=1e-3, **settings))
     return Game(model, model.discriminator_network())
 
 
@@ -35,7 +36,7 @@ def test_the_minimax_loss_saturates_against_a_discriminator_that_wins():
     for kind in KINDS:
         game = game_of(kind, discriminator_rate=5e-3)
         for _ in range(60):
-            game.discriminator_step(0.8 + 0.2 * torch.rand(64, 1, 8, 8))
+            game.discriminator_step((0.8 + 0.2 * torch.rand(64, 1, 8, 8), None))
         measured.append(generator_gradient(game))
     (minimax, fooled), (nonsaturating, same) = measured
     assert fooled == same < 0.01
@@ -52,7 +53,7 @@ def test_before_the_discriminator_has_learnt_both_losses_pull_alike():
     ("kind", "loss"), [(MinimaxGAN, lambda d: math.log(1 - d)), (NonSaturatingGAN, lambda d: -math.log(d))]
 )
 def test_losses_are_those_of_the_paper(kind, loss):
-    model = kind(SMALL)
+    model = kind(SMALL, Config(latent=4, hidden=8))
     probability = torch.tensor([[0.1], [0.7]], dtype=torch.float64)
     scores = torch.logit(probability)
     assert model.generator_loss(scores).item() == pytest.approx((loss(0.1) + loss(0.7)) / 2)
@@ -66,9 +67,9 @@ def test_the_discriminators_loss_at_its_best_is_the_jensen_shannon_divergence():
     middle = (p + q) / 2
     divergence = ((p * (p / middle).log()).sum() + (q * (q / middle).log()).sum()) / 2
     counts = [torch.repeat_interleave((p / q).log(), (1000 * weights).round().long())[:, None] for weights in (p, q)]
-    best = MinimaxGAN(SMALL).discriminator_loss(*counts)
+    best = MinimaxGAN(SMALL, Config(latent=4, hidden=8)).discriminator_loss(*counts)
     assert best.item() == pytest.approx(math.log(4) - 2 * divergence.item(), abs=1e-5)
-    assert MinimaxGAN(SMALL).discriminator_loss(counts[0] + 0.1, counts[1] + 0.1) > best
+    assert MinimaxGAN(SMALL, Config(latent=4, hidden=8)).discriminator_loss(counts[0] + 0.1, counts[1] + 0.1) > best
 
 
 def test_the_discriminator_sees_the_images_as_they_are_and_the_last_weights_count():
@@ -78,7 +79,18 @@ def test_the_discriminator_sees_the_images_as_they_are_and_the_last_weights_coun
     assert game.model.config.average == 0
 
 
-@pytest.mark.parametrize("settings", [{"hidden": 0}, {"dropout": 1.0}, {"latent": 0}, {"average": 1.0}])
+def test_z_is_uniform_as_in_the_paper_and_truncation_narrows_it():
+    model = MinimaxGAN(SMALL, MinimaxGAN.recipe(SMALL))
+    assert model.config.modes == 0
+    assert isinstance(model.generator[0], nn.Linear)
+    for psi, largest in ((math.inf, 1.0), (2.0, 1.0), (0.3, 0.3)):
+        z = model.truncated_latent(2000, psi)
+        assert stats.kstest(z.flatten().numpy() / largest, stats.uniform(-1, 2).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    "settings", [{"prior": "odd"}, {"hidden": 0}, {"dropout": 1.0}, {"latent": 0}, {"average": 1.0}]
+)
 def test_a_configuration_says_what_is_wrong_with_it(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         Config(**settings)

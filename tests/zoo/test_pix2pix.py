@@ -147,8 +147,8 @@ def test_refuses_what_has_no_pairs():
         ({"width": 0}, "widths and patches"),
         ({"dropout": 1.0}, "dropout"),
         ({"source_levels": 1}, "source_levels"),
-        ({"average": 1.0}, "average and momentum"),
-        ({"jitter_x": -1}, "noise and jitter"),
+        ({"average": 1.0}, "average, momentum and squares"),
+        ({"jitter_x": -1}, "jitter must not"),
     ],
 )
 def test_configurations_are_checked(wrong, reason):

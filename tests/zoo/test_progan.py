@@ -8,13 +8,13 @@ import torch.nn.functional as F
 
 from genbench.contracts import Budget, Dataset, SampleSpec, capabilities
 from genbench.errors import ModelError
-from zoo.gan.adversarial import Game
+from zoo.adversarial.game import Game
 from zoo.gan.equalised import Discriminator, EqualisedConv, EqualisedLinear, MinibatchDeviation, PixelNorm
 from zoo.gan.progan import Config, Generator, ProGAN, growth
 from zoo.gan.resolutions import enlarge, grids, halve
 
 SMALL = SampleSpec((1, 8, 8), 17)
-FEW = Config(latent=6, modes=2, width=4, steps=8, batch=8)
+FEW = Config(latent=6, width=4, steps=8, batch=8)
 
 
 def networks(shape=(1, 28, 28)):
@@ -148,7 +148,8 @@ def test_pixels_are_normalised_over_their_features():
     assert np.allclose(found, x.numpy() / np.sqrt((x.numpy() ** 2).mean(1, keepdims=True)))
     generator, _ = networks()
     z = torch.randn(5, FEW.latent)
-    assert (generator.first[:2](z).square().mean(1) - 1).abs().max() < 1e-5, "z lies on a sphere"
+    assert (generator.first[0](z).square().mean(1) - 1).abs().max() < 1e-5, "z lies on a sphere"
+    assert (generator.first[:5](z).square().mean(1) - 1).abs().max() < 1e-4, "after the first layer"
     assert (generator.first(z).square().mean(1) - 1).abs().max() < 1e-4
 
 
@@ -187,18 +188,15 @@ def test_the_penalty_reaches_the_weights():
     real = torch.rand(8, 1, 8, 8)
     for game in (plain, punished):
         torch.manual_seed(1)
-        game.discriminator_step(real)
+        game.discriminator_step((real, None))
     pairs = zip(plain.discriminator.parameters(), punished.discriminator.parameters(), strict=True)
     assert any(not torch.allclose(a, b) for a, b in pairs)
 
 
-def test_truncation_narrows_every_mode_on_the_sphere():
-    model = ProGAN(SMALL, Config(latent=20, modes=2))
-    wide, narrow = (model.generator.first[:2](model.truncated_latent(2000, psi)) for psi in (math.inf, 0.1))
-    for picked in (0, 1):
-        chosen = [codes[codes[:, picked] > 0] for codes in (wide, narrow)]
-        assert min(len(codes) for codes in chosen) > 800
-        assert chosen[1].var(0).sum() < 0.1 * chosen[0].var(0).sum()
+def test_truncation_changes_next_to_nothing_on_the_sphere():
+    model = ProGAN(SMALL, Config(latent=20, width=4))
+    wide, narrow = (model.generator.first[0](model.truncated_latent(4000, psi)) for psi in (math.inf, 0.1))
+    assert narrow.var(0).sum() == pytest.approx(wide.var(0).sum().item(), rel=0.05)
 
 
 def test_trains_from_the_smallest_images_to_the_full_size():
@@ -215,7 +213,7 @@ def test_trains_from_the_smallest_images_to_the_full_size():
     assert all(name.startswith("generator.") for name in model.state_dict())
 
 
-@pytest.mark.parametrize("wrong", [{"modes": 0}, {"modes": 33}, {"width": 0}, {"penalty": -1.0}, {"penalty_every": 0}])
+@pytest.mark.parametrize("wrong", [{"modes": 1000}, {"width": 0}, {"penalty": -1.0}, {"penalty_every": 0}])
 def test_a_config_is_checked(wrong):
     with pytest.raises(ValueError, match="must be"):
         Config(**wrong)

@@ -2,14 +2,15 @@ import math
 
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
 
 from genbench.contracts import Budget, Dataset, SampleSpec, capabilities
 from genbench.errors import ModelError
+from zoo.gan.equalised import Blur
 from zoo.gan.stylegan import AdaptiveInstanceNorm, Config, Noise, StyleGAN
 
 SMALL = SampleSpec((1, 8, 8), 17)
-FEW = Config(latent=8, modes=2, depth=2, width=4, steps=3, batch=8)
+FEW = Config(latent=8, modes=2, depth=2, mapping_speed=0.1, width=4, steps=3, batch=8)
 
 
 def small_model(spec=SMALL, config=FEW, noise=0.0):
@@ -114,19 +115,29 @@ def test_truncation_draws_w_to_the_mean_of_its_mode():
     assert torch.allclose(network.truncated(z, 0.3), mean + 0.3 * (w - mean), atol=1e-6)
 
 
-@pytest.mark.parametrize("modes", [1, 2])
+@pytest.mark.parametrize("modes", [0, 2])
 def test_full_truncation_leaves_the_mean_images_and_none_the_plain_samples(modes):
     model = small_model(config=Config(latent=8, modes=modes, depth=2, width=4))
     with torch.no_grad():
-        means = model.quantized(model.generator.painted(model.generator.w_mean))
+        means = model.quantised(model.generator.painted(model.generator.w_mean))
     truncated = model.sample_truncated(60, psi=1e-7)
-    assert len(truncated.unique(dim=0)) == modes
+    assert len(truncated.unique(dim=0)) == max(1, modes)
     assert torch.equal(truncated.unique(dim=0), means.unique(dim=0))
     torch.manual_seed(1)
     plain = model.sample(300)
     torch.manual_seed(1)
     assert torch.equal(model.sample_truncated(300, psi=1.0), plain)
-    assert len(plain.unique(dim=0)) > 200
+    assert len(plain.unique(dim=0)) > 100
+
+
+def test_blur_is_the_binomial_filter():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 6, 5)
+    kernel = torch.tensor([1.0, 2.0, 1.0]) / 4
+    expected = F.conv2d(F.pad(x, (1, 1, 1, 1), "replicate"), torch.outer(kernel, kernel).expand(3, 1, 3, 3), groups=3)
+    assert torch.allclose(Blur()(x), expected, atol=1e-6)
+    blurred = [isinstance(layer.blur, Blur) for layer in small_model().generator.synthesis.layers]
+    assert blurred == [False, False, True, False], "after each enlargement"
 
 
 @pytest.mark.parametrize("psi", [-0.1, math.inf, math.nan])
@@ -138,10 +149,10 @@ def test_psi_must_be_a_number_that_is_not_negative(psi):
 def test_codes_of_any_length_give_the_same_w():
     network = small_model().generator
     z = torch.randn(20, FEW.latent)
-    one_mode = StyleGAN(SMALL, Config(latent=8, modes=1, depth=2, width=4)).generator.mapping[:2]
+    plain = StyleGAN(SMALL, Config(latent=8, depth=2, width=4)).generator.mapping
     assert torch.allclose(network.mapping[:2](z).square().mean(1), torch.ones(20), atol=1e-4)
-    assert torch.allclose(one_mode(z).square().mean(1), torch.ones(20), atol=1e-4)
-    assert isinstance(network.mapping[2], nn.Module)
+    assert torch.allclose(plain(z), plain(5 * z), atol=1e-4)
+    assert not torch.allclose(plain(z), plain(-z), atol=1e-2)
 
 
 def test_trains_and_keeps_the_means_in_its_checkpoint():
@@ -158,7 +169,7 @@ def test_trains_and_keeps_the_means_in_its_checkpoint():
     assert model.decode(model.sample_latent(3)).shape == (3, 1, 8, 8)
 
 
-@pytest.mark.parametrize("wrong", [{"depth": 0}, {"mapping_speed": 0.0}, {"mixing": 1.5}, {"modes": 0}])
+@pytest.mark.parametrize("wrong", [{"depth": 0}, {"mapping_speed": 0.0}, {"mixing": 1.5}, {"modes": 1000}])
 def test_a_config_is_checked(wrong):
     with pytest.raises(ValueError, match="must be"):
         Config(**wrong)

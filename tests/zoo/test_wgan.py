@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec
+from zoo.adversarial.game import Game
 from zoo.gan import critic, wgan, wgan_gp
-from zoo.gan.adversarial import Game
 from zoo.gan.wgan import WGAN
 from zoo.gan.wgan_gp import WGANGP
 
@@ -33,20 +33,20 @@ def shifted(n, shift):
 
 
 def test_weights_are_clipped_after_every_step_of_the_critic():
-    model = WGAN(SMALL, wgan.Config(latent=4, modes=2, width=4, clip=0.03))
+    model = WGAN(SMALL, wgan.Config(latent=4, width=4, clip=0.03))
     game = Game(model, model.discriminator_network())
     assert max(parameter.abs().max() for parameter in game.discriminator.parameters()) > 0.03
     for _ in range(3):
-        game.discriminator_step(torch.rand(16, 1, 8, 8))
+        game.discriminator_step((torch.rand(16, 1, 8, 8), None))
         for parameter in game.discriminator.parameters():
             assert parameter.abs().max() <= 0.03
-        game.generator_step(16)
+        game.generator_step((torch.rand(16, 1, 8, 8), None))
     assert max(parameter.abs().max() for parameter in model.generator.parameters()) > 0.03
 
 
 def test_a_clipped_critic_estimates_the_wasserstein_distance_up_to_its_lipschitz_constant():
     """Where one pixel is all that differs, the best linear critic within the box has the Lipschitz constant clip."""
-    model = WGAN(SMALL, wgan.Config(latent=4, modes=2, width=4, clip=0.02, discriminator_rate=1e-3))
+    model = WGAN(SMALL, wgan.Config(latent=4, width=4, clip=0.02, discriminator_rate=1e-3))
     for shift in (-0.5, 1.0, 2.0):
         linear = LinearCritic(torch.zeros(64))
         optimiser = model.optimiser(linear, 1e-3)
@@ -62,7 +62,7 @@ def test_a_clipped_critic_estimates_the_wasserstein_distance_up_to_its_lipschitz
 
 
 def test_the_value_of_a_penalised_critic_is_the_wasserstein_distance():
-    model = WGANGP(SMALL, wgan_gp.Config(latent=4, modes=2, width=4, penalty=10.0))
+    model = WGANGP(SMALL, wgan_gp.Config(latent=4, width=4, penalty=10.0))
     linear = LinearCritic(0.1 * torch.randn(64))
     optimiser = torch.optim.Adam(linear.parameters(), 0.02)
     real, fake = shifted(100, 1.5)
@@ -78,7 +78,7 @@ def test_the_value_of_a_penalised_critic_is_the_wasserstein_distance():
 
 @pytest.mark.parametrize("norm", [0.0, 0.5, 1.0, 3.0])
 def test_the_penalty_of_a_linear_critic_has_a_closed_form(norm):
-    model = WGANGP(SMALL, wgan_gp.Config(latent=4, modes=2, width=4, penalty=7.0))
+    model = WGANGP(SMALL, wgan_gp.Config(latent=4, width=4, penalty=7.0))
     direction = torch.randn(64)
     linear = LinearCritic(norm * direction / direction.norm())
     real, fake = torch.rand(5, 1, 8, 8), torch.rand(5, 1, 8, 8)
@@ -97,7 +97,7 @@ def test_the_penalty_looks_at_every_point_between_a_real_image_and_its_partner()
         seen.append(x.detach())
         return x.square().sum((1, 2, 3))[:, None] / 2
 
-    model = WGANGP(SMALL, wgan_gp.Config(latent=4, modes=2, width=4, penalty=1.0))
+    model = WGANGP(SMALL, wgan_gp.Config(latent=4, width=4, penalty=1.0))
     real, fake = torch.ones(4000, 1, 8, 8), torch.zeros(4000, 1, 8, 8)
     penalty = model.discriminator_penalty(quadratic, real, fake)
     weight = seen[0].flatten(1)
@@ -110,7 +110,7 @@ def test_the_penalty_looks_at_every_point_between_a_real_image_and_its_partner()
 
 @pytest.mark.parametrize("kind", [WGAN, WGANGP])
 def test_the_critic_scores_every_image_on_its_own(kind):
-    model = kind(SMALL, kind.Config(latent=4, modes=2, width=4))
+    model = kind(SMALL, kind.Config(latent=4, width=4))
     network = model.discriminator_network()
     assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
     x = torch.rand(6, 1, 8, 8)
@@ -126,7 +126,7 @@ def test_the_critic_takes_its_steps_for_each_of_the_generators():
             self.penalties += 1
             return super().discriminator_penalty(discriminator, real, fake)
 
-    model = Counting(SMALL, wgan_gp.Config(latent=4, modes=2, width=4, critic_steps=3, batch=8))
+    model = Counting(SMALL, wgan_gp.Config(latent=4, width=4, critic_steps=3, batch=8))
     data = torch.randint(0, 17, (20, 1, 8, 8), dtype=torch.uint8)
     figures = model.fit(Dataset("noise", SMALL, data, data), Budget(steps=3))
     assert [*model.per_step, model.penalties] == [0, 3, 3, 3]
@@ -142,6 +142,14 @@ def test_the_three_critics_have_the_same_size():
         network = model.discriminator_network()
         sizes.append([sum(p.numel() for p in player.parameters()) for player in (model.generator, network)])
     assert sizes[0] == sizes[1] == sizes[2]
+
+
+def test_the_critic_of_a_wgan_is_trained_long_at_first_and_again_from_time_to_time():
+    model = WGAN(SMALL, wgan.Config(latent=4, width=4))
+    steps = {step: model.critic_steps_at(step) for step in (1, 25, 26, 499, 500, 501, 1000)}
+    assert steps == {1: 100, 25: 100, 26: 5, 499: 5, 500: 100, 501: 5, 1000: 100}
+    assert (model.config.clip, model.config.rate) == (0.01, 5e-5), "the paper's"
+    assert isinstance(model.optimiser(model.generator, 1e-3), torch.optim.RMSprop)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,21 @@ from zoo.cards import BINARY, GREY, LATENT
 
 F_GAN = "Nowozin, Cseke, Tomioka, f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization"
 
+# What several models depart from their papers by.
+AVERAGED = "the weights are a moving average over the training (EMA), which the paper does not take"
+AGAINST_MEMORY = (
+    "on 8 x 8: noise on the images that the discriminator sees, against knowing a thousand of them by heart"
+)
+SMALLER = "narrower networks and fewer steps, for images of 8 x 8 and 28 x 28"
+ADAM = "Adam takes the steps, not gradient descent with a momentum"
+LEAKY = "leaky rectifiers in the discriminator, not maxout"
+DCGAN_CRITIC = "the networks are the DCGAN's of fewer layers, the critic's without batch norm"
+UNPROGRESSIVE = "all resolutions are there from the start: no progressive growing"
+EQUALISED = "R1 enters in every 16th step, as in StyleGAN2"
+PERCEPTRON = (SMALLER, ADAM, LEAKY)
+F_GAN_DEVIATIONS = (SMALLER, "leaky rectifiers in the discriminator, not exponential linear units", AVERAGED)
+F_GAN_NOISE = "noise on the images that the discriminator sees, so that data and model share a support"
+
 CARDS = (
     ModelCard(
         "gan",
@@ -15,6 +30,7 @@ CARDS = (
         year=2014,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=PERCEPTRON,
     ),
     ModelCard(
         "gan-nonsaturating",
@@ -25,16 +41,54 @@ CARDS = (
         year=2014,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=PERCEPTRON,
+    ),
+    ModelCard(
+        "cgan",
+        "zoo.gan.cgan:ConditionalPerceptronGAN.build",
+        "perceptrons, both of them told the class",
+        family="gan",
+        reference="Mirza, Osindero, Conditional Generative Adversarial Nets",
+        year=2014,
+        benchmarks=(),
+        capabilities=("truncation", *LATENT),
+        deviations=(SMALLER, ADAM, "the generator ascends log D, as Goodfellow et al. advise", "no dropout in it"),
     ),
     ModelCard(
         "dcgan",
         "zoo.gan.dcgan:DCGAN.build",
-        "convolutional GAN with a choice of modes, truncated z",
+        "convolutional GAN, truncated z",
         family="gan",
         reference="Radford, Metz, Chintala, Unsupervised Representation Learning with DCGANs",
         year=2016,
         benchmarks=(GREY, BINARY),
         capabilities=("truncation", *LATENT),
+        deviations=(SMALLER, AVERAGED, AGAINST_MEMORY, "on 8 x 8: dropout in the discriminator"),
+    ),
+    ModelCard(
+        "dcgan-modes",
+        "zoo.gan.dcgan:DCGANModes.build",
+        "dcgan whose z first picks one of 16 modes",
+        family="gan",
+        reference="Radford, Metz, Chintala, Unsupervised Representation Learning with DCGANs",
+        year=2016,
+        benchmarks=(GREY,),
+        capabilities=("truncation", *LATENT),
+        deviations=(
+            "16 components of a normal z only pick, by the largest, one of 16 vectors (Khayatkhoei et al. 2018)",
+            *(SMALLER, AVERAGED, AGAINST_MEMORY, "on 8 x 8: dropout in the discriminator"),
+        ),
+    ),
+    ModelCard(
+        "lsgan",
+        "zoo.gan.lsgan:LSGAN.build",
+        "convolutional GAN, scores regressed on 0 and 1",
+        family="gan",
+        reference="Mao et al., Least Squares Generative Adversarial Networks",
+        year=2017,
+        benchmarks=(GREY,),
+        capabilities=("truncation", *LATENT),
+        deviations=("the networks are the DCGAN's", AVERAGED, AGAINST_MEMORY, "on 8 x 8: dropout in the discriminator"),
     ),
     ModelCard(
         "wgan",
@@ -45,6 +99,7 @@ CARDS = (
         year=2017,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(DCGAN_CRITIC, "larger rates, for fewer steps", AVERAGED),
     ),
     ModelCard(
         "wgan-gp",
@@ -55,6 +110,10 @@ CARDS = (
         year=2017,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(
+            *(DCGAN_CRITIC, "larger rates, for fewer steps", AVERAGED),
+            "on 8 x 8: three steps of the critic for each of the generator's, not five",
+        ),
     ),
     ModelCard(
         "sn-gan",
@@ -65,6 +124,7 @@ CARDS = (
         year=2018,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(DCGAN_CRITIC, "one step of the discriminator for each of the generator's, not five", AVERAGED),
     ),
     ModelCard(
         "f-gan",
@@ -75,6 +135,7 @@ CARDS = (
         year=2016,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(*F_GAN_DEVIATIONS, F_GAN_NOISE),
     ),
     ModelCard(
         "f-gan-reverse-kl",
@@ -85,6 +146,7 @@ CARDS = (
         year=2016,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(*F_GAN_DEVIATIONS, F_GAN_NOISE),
     ),
     ModelCard(
         "f-gan-pearson",
@@ -95,6 +157,7 @@ CARDS = (
         year=2016,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(*F_GAN_DEVIATIONS, F_GAN_NOISE),
     ),
     ModelCard(
         "f-gan-hellinger",
@@ -105,6 +168,7 @@ CARDS = (
         year=2016,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(*F_GAN_DEVIATIONS, F_GAN_NOISE),
     ),
     ModelCard(
         "f-gan-js",
@@ -115,35 +179,82 @@ CARDS = (
         year=2016,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(*F_GAN_DEVIATIONS, F_GAN_NOISE),
     ),
     ModelCard(
         "progan",
         "zoo.gan.progan:ProGAN.build",
-        "grows from 4x4, fade-in, equalised weights, R1",
+        "grows from 4x4, fade-in, equalised weights, averaged weights (EMA)",
         family="gan",
         reference="Karras, Aila, Laine, Lehtinen, Progressive Growing of GANs",
         year=2018,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(
+            *(SMALLER, "the non-saturating loss with R1, not the gradient penalty of WGAN-GP", EQUALISED),
+            AGAINST_MEMORY,
+        ),
     ),
     ModelCard(
         "stylegan",
         "zoo.gan.stylegan:StyleGAN.build",
-        "mapping network, adaptive instance norm, noise, truncated w",
+        "mapping network, adaptive instance norm, noise, truncated w, averaged weights (EMA)",
         family="gan",
         reference="Karras, Laine, Aila, A Style-Based Generator Architecture for GANs",
         year=2019,
+        benchmarks=(),
+        capabilities=("truncation", *LATENT),
+        deviations=(SMALLER, UNPROGRESSIVE, EQUALISED, "on 8 x 8: a faster mapping network", AGAINST_MEMORY),
+    ),
+    ModelCard(
+        "stylegan-modes",
+        "zoo.gan.stylegan:StyleGANModes.build",
+        "stylegan whose z first picks one of 16 modes, w drawn to its mode's mean",
+        family="gan",
+        reference="Karras, Laine, Aila, A Style-Based Generator Architecture for GANs",
+        year=2019,
+        benchmarks=(),
+        capabilities=("truncation", *LATENT),
+        deviations=(
+            "16 components of z only pick, by the largest, one of 16 learned vectors (Khayatkhoei et al. 2018)",
+            "truncation draws w towards the mean of its mode (Mokady et al. 2022)",
+            *(SMALLER, UNPROGRESSIVE, EQUALISED, "on 8 x 8: a faster mapping network", AGAINST_MEMORY),
+        ),
+    ),
+    ModelCard(
+        "stylegan2",
+        "zoo.gan.stylegan2:StyleGAN2.build",
+        "modulated and demodulated weights, path lengths, averaged weights (EMA)",
+        family="gan",
+        reference="Karras et al., Analyzing and Improving the Image Quality of StyleGAN",
+        year=2020,
+        benchmarks=(),
+        capabilities=("truncation", *LATENT),
+        deviations=(SMALLER, "on 8 x 8: a faster mapping network", AGAINST_MEMORY),
+    ),
+    ModelCard(
+        "sagan",
+        "zoo.gan.sagan:SAGAN.build",
+        "self-attention, class-conditional batch norm, spectral norm on both sides",
+        family="gan",
+        reference="Zhang, Goodfellow, Metaxas, Odena, Self-Attention Generative Adversarial Networks",
+        year=2019,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(SMALLER, "on 8 x 8: equal rates of both players", AVERAGED, AGAINST_MEMORY),
     ),
     ModelCard(
         "biggan",
         "zoo.gan.biggan:BigGAN.build",
-        "class-conditional batch norm, projection hinge loss, truncated z",
+        "class-conditional batch norm, attention, projection hinge loss, truncated z, averaged weights (EMA)",
         family="gan",
         reference="Brock, Donahue, Simonyan, Large Scale GAN Training for High Fidelity Natural Image Synthesis",
         year=2019,
         benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
+        deviations=(
+            *(SMALLER, "minibatches of 32 on 8 x 8 and of 128 on 28 x 28, not 2,048"),
+            *("one step of the discriminator for each of the generator's up to 32 x 32, not two", AGAINST_MEMORY),
+        ),
     ),
 )

@@ -1,7 +1,8 @@
 """The convolutional networks that several GANs share: those of the DCGAN.
 
-Beyond the paper: one more convolution at the full resolution on both sides, and dropout for the discriminator, which
-otherwise knows a small data set by heart.
+The paper's images have sides of 64: four doublings from 4 x 4, kernels of 5 x 5, the last layer of the generator and
+the first of the discriminator without batch norm, and no pooling. Other sizes have as many doublings as they need from
+a first grid of at most 7 x 7.
 
 References: A. Radford, L. Metz and S. Chintala, "Unsupervised Representation Learning with Deep Convolutional
 Generative Adversarial Networks" (2016).
@@ -32,7 +33,10 @@ class Crop(nn.Module):
 
 
 def generator_network(shape: tuple[int, int, int], latent: int, width: int) -> nn.Sequential:
-    """Maps z (n, latent) to images (n, C, H, W) in [-1, 1] by transposed convolutions with batch norm and ReLU."""
+    """Maps z (n, latent) to images (n, C, H, W) in [-1, 1] by transposed convolutions with batch norm and ReLU.
+
+    `width`: channels before the last doubling, twice as many before each earlier one.
+    """
     channels, height, breadth = shape
     m = halvings(height, breadth)
     grid = (math.ceil(height / 2**m), math.ceil(breadth / 2**m))
@@ -43,14 +47,15 @@ def generator_network(shape: tuple[int, int, int], latent: int, width: int) -> n
         nn.BatchNorm2d(widths[0]),
         nn.ReLU(),
     ]
-    for before, after in zip(widths, [*widths[1:], width], strict=True):
-        layers += [
-            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(after),
-            nn.ReLU(),
-        ]
-    layers += [nn.Conv2d(width, channels, 3, padding=1), nn.Tanh(), Crop(height, breadth)]
+    for before, after in pairwise(widths):
+        layers += [doubling(before, after, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    layers += [doubling(width, channels), nn.Tanh(), Crop(height, breadth)]
     return nn.Sequential(*layers).apply(initialise)
+
+
+def doubling(before: int, after: int, bias: bool = True) -> nn.ConvTranspose2d:
+    """A transposed convolution of 5 x 5 that doubles both sides."""
+    return nn.ConvTranspose2d(before, after, 5, stride=2, padding=2, output_padding=1, bias=bias)
 
 
 def discriminator_network(
@@ -58,15 +63,16 @@ def discriminator_network(
 ) -> nn.Sequential:
     """Maps images (n, C, H, W) to scores of being real (n, 1) by strided convolutions, batch norm and leaky ReLU.
 
-    Without batch norm the initial weights are torch's, because the paper's small ones leave the scaling up to it.
+    `width`: channels after the first halving, twice as many after each later one. Without batch norm the initial
+    weights are torch's, because the paper's small ones leave the scaling up to it.
     """
     channels, height, breadth = shape
     m = halvings(height, breadth)
-    widths = [width * 2**i for i in range(m + 1)]
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), nn.LeakyReLU(0.2)]
+    widths = [width * 2**i for i in range(m)]
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 5, stride=2, padding=2), nn.LeakyReLU(0.2)]
     for before, after in pairwise(widths):
         layers += [
-            nn.Conv2d(before, after, 3, stride=2, padding=1, bias=not norm),
+            nn.Conv2d(before, after, 5, stride=2, padding=2, bias=not norm),
             *([nn.BatchNorm2d(after)] if norm else []),
             nn.LeakyReLU(0.2),
             *([nn.Dropout2d(dropout)] if dropout else []),

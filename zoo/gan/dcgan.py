@@ -1,9 +1,10 @@
 """The deep convolutional generative adversarial network.
 
 Lecture topic: generative adversarial networks. The generator grows images by transposed convolutions, the
-discriminator shrinks them by strided ones; the truncation trick then trades diversity for quality. Beyond the paper:
-noise and dropout against a discriminator that knows a small data set by heart, and a choice between modes at the start
-of the generator.
+discriminator shrinks them by strided ones; the truncation trick then trades diversity for quality, or fails to, because
+what lies around z = 0 is what lies between the digits. `dcgan-modes` lets z choose a mode first, so that truncation
+narrows every mode and keeps them all. On small data sets there are noise and dropout against a discriminator that knows
+them by heart.
 
 References: I. Goodfellow et al., "Generative Adversarial Nets" (2014), for the non-saturating loss; A. Radford, L. Metz
 and S. Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks" (2016);
@@ -17,49 +18,48 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from genbench.contracts import SampleSpec
-from zoo.gan import adversarial
+from zoo.adversarial import losses
+from zoo.gan import base
 from zoo.gan.convolutional import discriminator_network, generator_network
-from zoo.gan.gan_nonsaturating import NonSaturating
+from zoo.gan.modes import picking
 
 
 @dataclass(frozen=True, slots=True)
-class Config(adversarial.Config):
-    """The networks; see `adversarial.Config` for their training.
+class Config(base.Config):
+    """The networks; see `base.Config` for their input and training.
 
-    `width`: channels at the full resolution, doubled with every halving of it. `dropout`: chance of dropping a channel
-    of the discriminator while training.
+    `width`: channels at half the full resolution, doubled with every further halving of it. `dropout`: chance of
+    dropping a channel of the discriminator while training.
     """
 
-    modes: int = 16
-    width: int = 20
-    dropout: float = 0.1
+    prior: str = "uniform"
+    batch: int = 128
+    width: int = 64
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        adversarial.Config.__post_init__(self)
+        base.Config.__post_init__(self)
         if self.width < 1 or not 0 <= self.dropout < 1:
             raise ValueError(f"width must be positive and dropout within [0, 1), got {self}")
 
 
-class DCGAN(NonSaturating, adversarial.GAN):
+class DCGAN(base.GAN):
     """Convolutions on both sides, and the non-saturating loss."""
 
     Config = Config
     name = "dcgan"
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; the paper's latent size and rates serve larger data."""
-        if spec.size <= 256 and spec.levels == 2:
-            # Two levels are told from a generator's greys early on, and modes collapse before they have formed.
-            return Config(latent=16, modes=0)
-        if spec.size <= 256:
-            return Config()
-        return Config(latent=100, modes=16, width=32, dropout=0.0, steps=20_000, rate=2e-4, discriminator_rate=2e-4)
+    discriminator_loss = staticmethod(losses.logistic)
+    generator_loss = staticmethod(losses.nonsaturating)
 
     def generator_network(self) -> nn.Module:
         network = generator_network(self.image_shape, self.config.latent, self.config.width)
-        return adversarial.picking(self.config.modes, network)
+        return picking(self.config.modes, network)
 
     def discriminator_network(self) -> nn.Module:
         return discriminator_network(self.image_shape, self.config.width, self.config.dropout)
+
+
+class DCGANModes(DCGAN):
+    """The same, but z first picks one of some modes; its preset says how many."""
+
+    name = "dcgan-modes"

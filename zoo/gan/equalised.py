@@ -1,9 +1,10 @@
-"""What the progressive and the style-based GAN share: equalised layers, the discriminator, its loss and penalty.
+"""What the progressive and the style-based GANs share: equalised layers, blur, the discriminator, its loss and penalty.
 
 References: T. Karras, T. Aila, S. Laine and J. Lehtinen, "Progressive Growing of GANs for Improved Quality, Stability,
-and Variation" (2018); L. Mescheder, A. Geiger and S. Nowozin, "Which Training Methods for GANs do actually Converge?"
-(2018), for the penalty R1; T. Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), for
-applying it in a few steps only.
+and Variation" (2018); T. Karras, S. Laine and T. Aila, "A Style-Based Generator Architecture for Generative Adversarial
+Networks" (2019), for the blur; L. Mescheder, A. Geiger and S. Nowozin, "Which Training Methods for GANs do actually
+Converge?" (2018), for the penalty R1; T. Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020),
+for applying it in a few steps only.
 """
 
 from __future__ import annotations
@@ -15,52 +16,51 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.gan import adversarial
-from zoo.gan.gan_nonsaturating import NonSaturating
+from zoo.adversarial import losses
+from zoo.adversarial.penalties import r1
+from zoo.gan import base
 from zoo.gan.resolutions import channels, grids, halve
 
 RELU_GAIN = math.sqrt(2)  # a rectifier halves the second moment
 
 
 @dataclass(frozen=True, slots=True)
-class Config(adversarial.Config):
-    """The code, the discriminator and its penalty; see `adversarial.Config` for the training.
+class Config(base.Config):
+    """The discriminator and its penalty; see `base.Config` for the input and the training.
 
-    Of `modes`, 1 is the papers' input but for a constant. `width`: channels at the full resolution, doubled with every
-    halving of it. `penalty`: the weight gamma of R1. `penalty_every`: R1 enters every so many steps, as many times as
-    strong.
+    `width`: channels at the full resolution, doubled with every halving of it. `penalty`: the weight gamma of R1.
+    `penalty_every`: R1 enters every so many steps, as many times as strong.
     """
 
-    latent: int = 24
-    batch: int = 32
+    latent: int = 512
     momentum: float = 0.0
-    average: float = 0.998
-    rate: float = 1e-2  # weights of unit scale want larger steps than those of a few hundredths
-    discriminator_rate: float = 1e-2
-    modes: int = 16
-    width: int = 16
-    penalty: float = 0.05
+    squares: float = 0.99
+    average: float = 0.999
+    rate: float = 2e-3
+    discriminator_rate: float = 2e-3
+    width: int = 64
+    penalty: float = 10.0
     penalty_every: int = 16
 
     def __post_init__(self) -> None:
-        adversarial.Config.__post_init__(self)
+        base.Config.__post_init__(self)
         if min(self.width, self.penalty_every) < 1 or self.penalty < 0:
             raise ValueError(f"width and penalty_every must be positive and penalty not negative, got {self}")
-        if self.modes < 1:
-            raise ValueError(f"modes must be at least 1, got {self}")
 
 
 class EqualisedLinear(nn.Module):
     """A linear map whose weights are N(0, 1) at first and are multiplied by He's constant whenever they are used.
 
     Adam's steps do not depend on the scale of a gradient: so weights of equal scale all learn at one speed. `speed`
-    multiplies that of this layer, and leaves what it computes at first as it is.
+    multiplies that of this layer, and leaves what it computes at first as it is. `bias` is what biases are at first.
     """
 
-    def __init__(self, inputs: int, outputs: int, gain: float = RELU_GAIN, speed: float = 1.0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, gain: float = RELU_GAIN, speed: float = 1.0, bias: float = 0.0
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / speed)
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.full((outputs,), bias / speed))
         self.scale, self.speed = gain / math.sqrt(inputs) * speed, speed
 
     def forward(self, x: Tensor) -> Tensor:
@@ -87,9 +87,16 @@ class PixelNorm(nn.Module):
         return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
 
-def normalised_code(modes: int) -> tuple[nn.Module, ...]:
-    """What z (n, latent) goes through first: the choice of a mode, then on to the sphere of radius sqrt(latent)."""
-    return adversarial.PickMode(modes), PixelNorm()
+class Blur(nn.Module):
+    """The binomial filter [1 2 1] / 4 along both axes, the border repeated: a doubled or halved grid's low-pass."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        for axis in (2, 3):
+            n = x.shape[axis]
+            before = torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, n - 1)], axis)
+            after = torch.cat([x.narrow(axis, 1, n - 1), x.narrow(axis, n - 1, 1)], axis)
+            x = (before + after) / 4 + x / 2
+        return x
 
 
 class MinibatchDeviation(nn.Module):
@@ -107,30 +114,26 @@ class Discriminator(nn.Module):
     """Maps images (n, C, h, w) to scores (n, 1), over as many stages as the images have been grown by.
 
     `grown`: how many of the doublings from the coarsest grid are in use; a fraction alpha of the last one means that
-    its convolutions are blended with the coarser image at hand, as alpha to 1 - alpha.
+    its convolutions are blended with the coarser image at hand, as alpha to 1 - alpha. `blurred`: whether features pass
+    a binomial filter before they are halved.
     """
 
-    def __init__(self, shape: tuple[int, int, int], width: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], width: int, blurred: bool = False) -> None:
         super().__init__()
         sizes = grids(*shape[1:])
         wide = channels(width, len(sizes))
+        blur = (Blur(),) if blurred else ()
         self.grown: float = len(sizes) - 1
         self.from_image = nn.ModuleList(
             nn.Sequential(EqualisedConv(shape[0], features, 1), nn.LeakyReLU(0.2)) for features in wide
         )
         self.stages = nn.ModuleList(
-            nn.Sequential(EqualisedConv(fine, fine), nn.LeakyReLU(0.2), EqualisedConv(fine, coarse), nn.LeakyReLU(0.2))
+            nn.Sequential(
+                *(EqualisedConv(fine, fine), nn.LeakyReLU(0.2), *blur, EqualisedConv(fine, coarse), nn.LeakyReLU(0.2))
+            )
             for coarse, fine in zip(wide, wide[1:], strict=False)
         )
-        self.head = nn.Sequential(
-            MinibatchDeviation(),
-            EqualisedConv(wide[0] + 1, wide[0]),
-            nn.LeakyReLU(0.2),
-            nn.Flatten(),
-            EqualisedLinear(wide[0] * math.prod(sizes[0]), wide[0]),
-            nn.LeakyReLU(0.2),
-            EqualisedLinear(wide[0], 1, gain=1.0),
-        )
+        self.head = head(wide[0], sizes[0])
 
     def forward(self, images: Tensor) -> Tensor:
         last = math.ceil(self.grown)
@@ -143,10 +146,25 @@ class Discriminator(nn.Module):
         return self.head(x)
 
 
-class RegularisedGAN(NonSaturating, adversarial.GAN):
+def head(features: int, grid: tuple[int, int]) -> nn.Sequential:
+    """The last layers of a discriminator: features (n, C, h, w) on the coarsest grid to scores (n, 1)."""
+    return nn.Sequential(
+        MinibatchDeviation(),
+        EqualisedConv(features + 1, features),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        EqualisedLinear(features * math.prod(grid), features),
+        nn.LeakyReLU(0.2),
+        EqualisedLinear(features, 1, gain=1.0),
+    )
+
+
+class RegularisedGAN(base.GAN):
     """The non-saturating loss with the penalty R1, which lets the players come to rest at the data."""
 
     Config = Config
+    discriminator_loss = staticmethod(losses.logistic)
+    generator_loss = staticmethod(losses.nonsaturating)
     step = 0
 
     def discriminator_network(self) -> nn.Module:
@@ -158,8 +176,4 @@ class RegularisedGAN(NonSaturating, adversarial.GAN):
     def discriminator_penalty(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor | float:
         """gamma / 2 times the mean squared gradient of the scores at the data, in every so many steps."""
         every = self.config.penalty_every
-        if self.step % every:
-            return 0.0
-        real = real.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(discriminator(real).sum(), real, create_graph=True)
-        return self.config.penalty / 2 * every * slope.square().sum((1, 2, 3)).mean()
+        return 0.0 if self.step % every else self.config.penalty / 2 * every * r1(discriminator, real)

@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from genbench.contracts import SampleSpec
+from zoo.adversarial import presets
 from zoo.gan import perceptron
 
 Function = Callable[[Tensor], Tensor]
@@ -87,11 +88,7 @@ DIVERGENCES: Mapping[str, Divergence] = {
 class Config(perceptron.Config):
     """See `perceptron.Config`. `divergence`: one of DIVERGENCES, by name."""
 
-    steps: int = 4000
-    rate: float = 3e-4
-    discriminator_rate: float = 5e-4
-    average: float = 0.998
-    noise: float = 0.3  # without it data and model share no support, and half of the divergences are infinite
+    squares: float = 0.99  # forgets a huge gradient after a hundred steps, not a thousand of all but standing still
     norm: bool = True
     dropout: float = 0.0  # exponentials make much of the scores that it throws about
     divergence: str = "kullback-leibler"
@@ -112,12 +109,8 @@ class FGAN(perceptron.PerceptronGAN):
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
-        """As of all perceptrons, for the divergence of this class."""
-        return replace(super().recipe(spec), divergence=cls.divergence)
-
-    def optimiser(self, player: nn.Module, rate: float) -> torch.optim.Optimizer:
-        """Adam that forgets a huge gradient after a hundred steps, not a thousand that it would all but stand still."""
-        return torch.optim.Adam(player.parameters(), rate, betas=(self.config.momentum, 0.99))
+        """The preset that all divergences share, for that of this class."""
+        return Config(**presets.preset(FGAN.name, spec), divergence=cls.divergence)
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
         """The bound on the divergence, in nats where f has logarithms, with its sign changed."""

@@ -10,25 +10,13 @@ Stochastic Optimization" (2015).
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
-
+from zoo.adversarial import losses
 from zoo.gan.perceptron import PerceptronGAN
 
 
-class Minimax:
-    """Scores are the logits of D: log D = -softplus(-score) and log(1 - D) = -softplus(score), in nats."""
-
-    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """-log D(x) - log(1 - D(G(z)))."""
-        return F.softplus(-real).mean() + F.softplus(fake).mean()
-
-    def generator_loss(self, fake: Tensor) -> Tensor:
-        """log(1 - D(G(z)))."""
-        return -F.softplus(fake).mean()
-
-
-class MinimaxGAN(Minimax, PerceptronGAN):
+class MinimaxGAN(PerceptronGAN):
     """The minimax loss between perceptrons."""
 
     name = "gan"
+    discriminator_loss = staticmethod(losses.logistic)
+    generator_loss = staticmethod(losses.minimax)

@@ -9,22 +9,13 @@ References: I. Goodfellow et al., "Generative Adversarial Nets" (2014), section 
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor
-
-from zoo.gan.gan import Minimax
+from zoo.adversarial import losses
 from zoo.gan.perceptron import PerceptronGAN
 
 
-class NonSaturating(Minimax):
-    """The discriminator's loss of `gan`, and another for the generator."""
-
-    def generator_loss(self, fake: Tensor) -> Tensor:
-        """-log D(G(z)), in nats, whose gradient stays strong where the discriminator wins."""
-        return F.softplus(-fake).mean()
-
-
-class NonSaturatingGAN(NonSaturating, PerceptronGAN):
+class NonSaturatingGAN(PerceptronGAN):
     """The networks and the training of `gan`."""
 
     name = "gan-nonsaturating"
+    discriminator_loss = staticmethod(losses.logistic)
+    generator_loss = staticmethod(losses.nonsaturating)

@@ -2,8 +2,7 @@
 
 Close to the paper: dropout acts in the discriminator, noise enters the generator at its input alone, and unless a later
 paper asks for it there is no batch norm. Where the paper's discriminator takes the largest of several linear maps in
-each unit (maxout), a leaky rectifier takes the larger of two that differ by a fixed factor. Beyond the paper, a part of
-the noise picks a mode: without it, truncation towards z = 0 ends in what lies between the classes.
+each unit (maxout), a leaky rectifier takes the larger of two that differ by a fixed factor.
 
 References: I. Goodfellow et al., "Generative Adversarial Nets" (2014).
 """
@@ -16,44 +15,32 @@ from itertools import pairwise
 
 from torch import nn
 
-from genbench.contracts import SampleSpec
-from zoo.gan import adversarial
+from zoo.gan import base
 
 
 @dataclass(frozen=True, slots=True)
-class Config(adversarial.Config):
-    """The networks; see `adversarial.Config` for their training, which is the paper's: no averaged weights, no noise.
+class Config(base.Config):
+    """The networks; see `base.Config` for their input and training.
 
     `hidden`: units of each of the two hidden layers on either side. `norm`: whether the generator has batch norm.
     `dropout`: chance of dropping a hidden unit of the discriminator while training.
     """
 
-    latent: int = 64
-    modes: int = 16
-    steps: int = 6000
-    average: float = 0.0
-    noise: float = 0.0
-    hidden: int = 128
+    prior: str = "uniform"
+    hidden: int = 512
     norm: bool = False
     dropout: float = 0.3
 
     def __post_init__(self) -> None:
-        adversarial.Config.__post_init__(self)
+        base.Config.__post_init__(self)
         if self.hidden < 1 or not 0 <= self.dropout < 1:
             raise ValueError(f"hidden must be positive and dropout within [0, 1), got {self}")
 
 
-class PerceptronGAN(adversarial.GAN):
+class PerceptronGAN(base.GAN):
     """Both players are perceptrons; a subclass says what they play for."""
 
     Config = Config
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; larger data has wider networks and slower, longer training."""
-        if spec.size <= 256:
-            return cls.Config()
-        return cls.Config(latent=100, hidden=512, steps=20_000, rate=2e-4, discriminator_rate=2e-4)
 
     def generator_network(self) -> nn.Module:
         widths = [self.config.latent, self.config.hidden, self.config.hidden]
@@ -61,7 +48,7 @@ class PerceptronGAN(adversarial.GAN):
         for before, after in pairwise(widths):
             layers += [nn.Linear(before, after), *([nn.BatchNorm1d(after)] if self.config.norm else []), nn.ReLU()]
         layers += [nn.Linear(widths[-1], math.prod(self.image_shape)), nn.Tanh(), nn.Unflatten(1, self.image_shape)]
-        return adversarial.picking(self.config.modes, nn.Sequential(*layers))
+        return nn.Sequential(*layers)
 
     def discriminator_network(self) -> nn.Module:
         hidden, dropout = self.config.hidden, self.config.dropout

@@ -3,8 +3,8 @@
 Lecture topic: generative adversarial networks for large images. What an image shows as a whole is learned first and
 cheaply, its details later; every new layer is faded in, so that the players keep what they have learned. The images
 double from at most 4 x 4 to the size of the data. The paper leaves the loss open; here it is the non-saturating one
-with R1. Beyond the paper: z chooses a mode, as in the DCGAN, and images pass through a tanh. On the sphere to which z
-is scaled, truncation then still narrows every mode, where without modes it would change nothing.
+with R1. As z is scaled to a sphere, truncating its components changes next to nothing: what it moves is the direction
+of z, and hardly that.
 
 References: T. Karras, T. Aila, S. Laine and J. Lehtinen, "Progressive Growing of GANs for Improved Quality, Stability,
 and Variation" (2018).
@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from genbench.contracts import SampleSpec
 from zoo.gan import equalised
-from zoo.gan.equalised import EqualisedConv, EqualisedLinear, PixelNorm, normalised_code
+from zoo.gan.equalised import EqualisedConv, EqualisedLinear, PixelNorm
 from zoo.gan.resolutions import channels, enlarge, grids, halve
 
 
@@ -28,11 +27,9 @@ from zoo.gan.resolutions import channels, enlarge, grids, halve
 class Config(equalised.Config):
     """See `equalised.Config`; `width` counts for both players."""
 
-    steps: int = 3600
-
 
 class Generator(nn.Module):
-    """Maps z (n, latent) to images in [-1, 1] of the size that it has been grown to; `grown` as the discriminator's."""
+    """Maps z (n, latent) to images of the size that it has been grown to; `grown` as the discriminator's."""
 
     def __init__(self, shape: tuple[int, int, int], config: Config) -> None:
         super().__init__()
@@ -40,19 +37,18 @@ class Generator(nn.Module):
         wide = channels(config.width, len(self.grids))
         self.grown: float = len(self.grids) - 1
         self.first = nn.Sequential(
-            *normalised_code(config.modes),
+            PixelNorm(),  # of z: on to the sphere of radius sqrt(latent)
             EqualisedLinear(config.latent, wide[0] * math.prod(self.grids[0])),
             nn.Unflatten(1, (wide[0], *self.grids[0])),
             nn.LeakyReLU(0.2),
+            PixelNorm(),
             *convolution(wide[0], wide[0]),
         )
         self.stages = nn.ModuleList(
             nn.Sequential(*convolution(coarse, fine), *convolution(fine, fine))
             for coarse, fine in zip(wide, wide[1:], strict=False)
         )
-        self.to_image = nn.ModuleList(
-            nn.Sequential(EqualisedConv(features, shape[0], 1, gain=1.0), nn.Tanh()) for features in wide
-        )
+        self.to_image = nn.ModuleList(EqualisedConv(features, shape[0], 1, gain=1.0) for features in wide)
 
     def forward(self, z: Tensor) -> Tensor:
         last = math.ceil(self.grown)
@@ -86,14 +82,6 @@ class ProGAN(equalised.RegularisedGAN):
 
     Config = Config
     name = "progan"
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; wider networks and longer stages serve larger data."""
-        if spec.size <= 256:
-            return Config()
-        slow = {"rate": 2e-3, "discriminator_rate": 2e-3, "average": 0.999}
-        return Config(latent=128, width=32, steps=40_000, noise=0.0, **slow)
 
     def generator_network(self) -> nn.Module:
         return Generator(self.image_shape, self.config)

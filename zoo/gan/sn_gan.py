@@ -13,39 +13,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from zoo.adversarial import losses
 from zoo.gan import critic
 
 
 @dataclass(frozen=True, slots=True)
 class Config(critic.Config):
-    """See `critic.Config`."""
+    """See `critic.Config`; the rates and betas are those of the paper's best setting."""
 
-    steps: int = 3000
-    rate: float = 5e-4
-    momentum: float = 0.0
-
-
-class Hinge:
-    """Real images are to score above 1 and generated ones below -1, and no more than that."""
-
-    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))]."""
-        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-
-    def generator_loss(self, fake: Tensor) -> Tensor:
-        """-E[D(G(z))]."""
-        return -fake.mean()
+    momentum: float = 0.5
+    squares: float = 0.999
 
 
-class SNGAN(Hinge, critic.CriticGAN):
+class SNGAN(critic.CriticGAN):
     """Every layer of the discriminator has spectral norm 1."""
 
     Config = Config
     name = "sn-gan"
+    discriminator_loss = staticmethod(losses.hinge)
+    generator_loss = staticmethod(losses.critic_score)
 
     def discriminator_network(self) -> nn.Module:
         return super().discriminator_network().apply(normalise)

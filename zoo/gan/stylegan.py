@@ -2,10 +2,10 @@
 
 Lecture topic: generative adversarial networks, disentangled control. A mapping network turns z into w, whose learned
 affine maps give every layer's channels their mean and deviation (adaptive instance normalisation): coarse layers decide
-on the shape, fine ones on the strokes; noise at every pixel does what is left to chance. Truncation draws w towards
-its mean. Beyond the paper: z chooses a mode, as in the DCGAN, and w has a mean in every mode, because between the
-digits lies nothing that the mean of all could show; images pass through a tanh. The synthesis network has all its
-resolutions from the start.
+on the shape, fine ones on the strokes; noise at every pixel does what is left to chance, and most training images take
+their styles from two w. Truncation draws w towards its mean. The synthesis network has all its resolutions from the
+start. In `stylegan-modes`, z first chooses a mode, and w has a mean in every mode to be drawn to: between the digits
+lies nothing that the mean of all could show.
 
 References: T. Karras, S. Laine and T. Aila, "A Style-Based Generator Architecture for Generative Adversarial Networks"
 (2019); X. Huang and S. Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization" (2017);
@@ -16,7 +16,6 @@ R. Mokady et al., "Self-Distilled StyleGAN: Towards Generation from Internet Pho
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,11 +23,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import ModelError
+from zoo.adversarial.game import ITEMS_AT_ONCE
 from zoo.gan import equalised
-from zoo.gan.adversarial import ITEMS_AT_ONCE
-from zoo.gan.equalised import EqualisedConv, EqualisedLinear, normalised_code
+from zoo.gan.equalised import Blur, EqualisedConv, EqualisedLinear, PixelNorm
+from zoo.gan.modes import PickMode
 from zoo.gan.resolutions import channels, enlarge, grids
 from zoo.training import sizes
 
@@ -43,9 +42,9 @@ class Config(equalised.Config):
     to the other layers'. `mixing`: the chance that a training image takes its styles from two w.
     """
 
-    depth: int = 4
-    mapping_speed: float = 0.1
-    mixing: float = 0.1  # what is mixed counts as drawn, and unmixed samples lack it then
+    depth: int = 8
+    mapping_speed: float = 0.01
+    mixing: float = 0.9
 
     def __post_init__(self) -> None:
         equalised.Config.__post_init__(self)
@@ -77,16 +76,18 @@ class Noise(nn.Module):
 
 
 class StyledLayer(nn.Module):
-    """A convolution (`inputs` 0: none, where the constant comes in), noise, a rectifier and the style."""
+    """A convolution (`inputs` 0: none, where the constant comes in), blurred where it follows an enlargement; noise, a
+    rectifier and the style."""
 
-    def __init__(self, inputs: int, outputs: int, style: int) -> None:
+    def __init__(self, inputs: int, outputs: int, style: int, blurred: bool = False) -> None:
         super().__init__()
         self.convolution = EqualisedConv(inputs, outputs) if inputs else nn.Identity()
+        self.blur = Blur() if blurred else nn.Identity()
         self.noise = Noise(outputs)
         self.norm = AdaptiveInstanceNorm(outputs, style)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        return self.norm(F.leaky_relu(self.noise(self.convolution(x)), 0.2), w)
+        return self.norm(F.leaky_relu(self.noise(self.blur(self.convolution(x))), 0.2), w)
 
 
 class Synthesis(nn.Module):
@@ -99,9 +100,9 @@ class Synthesis(nn.Module):
         self.constant = nn.Parameter(torch.ones(1, wide[0], *self.grids[0]))
         layers = []
         for coarse, fine in zip([0, *wide], wide, strict=False):
-            layers += [StyledLayer(coarse, fine, latent), StyledLayer(fine, fine, latent)]
+            layers += [StyledLayer(coarse, fine, latent, blurred=coarse > 0), StyledLayer(fine, fine, latent)]
         self.layers = nn.ModuleList(layers)
-        self.to_image = nn.Sequential(EqualisedConv(wide[-1], shape[0], 1, gain=1.0), nn.Tanh())
+        self.to_image = EqualisedConv(wide[-1], shape[0], 1, gain=1.0)
 
     def forward(self, styles: Tensor) -> Tensor:
         x = self.constant.expand(len(styles), -1, -1, -1)
@@ -113,38 +114,38 @@ class Synthesis(nn.Module):
 
 
 class Generator(nn.Module):
-    """The mapping network and the synthesis network, and every mode's mean of w, to which truncation leads."""
+    """The mapping network, a synthesis network, and the mean of w (of every mode, if any) that truncation leads to."""
 
     w_mean: Tensor
 
-    def __init__(self, shape: tuple[int, int, int], config: Config) -> None:
+    def __init__(self, config: Config, synthesis: nn.Module) -> None:
         super().__init__()
         latent, speed = config.latent, config.mapping_speed
         self.modes = config.modes
-        layers = [*normalised_code(config.modes)]
+        layers = [PickMode(config.modes), PixelNorm()] if config.modes else [PixelNorm()]
         for _ in range(config.depth):
             layers += [EqualisedLinear(latent, latent, speed=speed), nn.LeakyReLU(0.2)]
         self.mapping = nn.Sequential(*layers)
-        self.synthesis = Synthesis(shape, latent, config.width)
-        self.register_buffer("w_mean", torch.zeros(config.modes, latent))
+        self.synthesis = synthesis
+        self.register_buffer("w_mean", torch.zeros(max(1, config.modes), latent))
 
     def forward(self, z: Tensor) -> Tensor:
         return self.painted(self.mapping(z))
 
     def mode(self, z: Tensor) -> Tensor:
-        """The mode (n,) that each z (n, latent) picks."""
-        return z[:, : self.modes].argmax(1)
+        """The mode (n,) that each z (n, latent) picks, the only one where there are none to pick from."""
+        return z[:, : max(1, self.modes)].argmax(1)
 
     @torch.no_grad()
     def measure_means(self, z: Tensor) -> None:
-        """Set `w_mean` (modes, latent) to every mode's mean over the w of z (n, latent)."""
+        """Set `w_mean`, one row for all w or for every mode, to the mean over the w of z (n, latent)."""
         mode = self.mode(z)
         sums = torch.zeros_like(self.w_mean).index_add_(0, mode, self.mapping(z))
-        self.w_mean.copy_(sums / mode.bincount(minlength=self.modes).clamp(min=1)[:, None])
+        self.w_mean.copy_(sums / mode.bincount(minlength=len(sums)).clamp(min=1)[:, None])
 
     @torch.no_grad()
     def truncated(self, z: Tensor, psi: float) -> Tensor:
-        """w_mean + psi (w - w_mean) for the w of z (n, latent) and the means of their modes."""
+        """w_mean + psi (w - w_mean) for the w of z (n, latent) and their mean, or that of their modes."""
         return torch.lerp(self.w_mean[self.mode(z)], self.mapping(z), psi)
 
     def painted(self, w: Tensor) -> Tensor:
@@ -164,16 +165,11 @@ class StyleGAN(equalised.RegularisedGAN):
     name = "stylegan"
     truncation: Literal["threshold", "interpolation"] = "interpolation"
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; deeper, wider and longer serves larger data."""
-        if spec.size <= 256:
-            return Config()
-        slow = {"rate": 2e-3, "discriminator_rate": 2e-3, "mapping_speed": 0.01, "average": 0.999}
-        return Config(latent=128, depth=8, mixing=0.9, width=32, steps=40_000, noise=0.0, **slow)
-
     def generator_network(self) -> nn.Module:
-        return Generator(self.image_shape, self.config)
+        return Generator(self.config, Synthesis(self.image_shape, self.config.latent, self.config.width))
+
+    def discriminator_network(self) -> nn.Module:
+        return equalised.Discriminator(self.image_shape, self.config.width, blurred=True)
 
     def imagine(self, n: int, labels: Tensor | None) -> Tensor:
         """n images, some of them of two w with a crossover at a random layer."""
@@ -184,17 +180,21 @@ class StyleGAN(equalised.RegularisedGAN):
         alone = torch.rand(n, device=self.device) >= self.config.mixing
         return network.mixed(w[:n], w[n:], crossover.masked_fill(alone, layers))
 
-    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
-        """As all GANs; then the means of w are measured with the averaged weights."""
-        figures = super().fit(dataset, budget)
+    def settle(self) -> None:
+        """Measure the mean of w with the averaged weights."""
         self.generator.measure_means(self.sample_latent(CODES))
-        return figures
 
     @torch.no_grad()
     def sample_truncated(self, n: int, /, *, psi: float) -> Tensor:
-        """n images of w_mean + psi (w - w_mean): 1 is no truncation, 0 the modes' mean images but for the noise."""
+        """n images of w_mean + psi (w - w_mean): 1 is no truncation, 0 the mean's image but for the noise."""
         if not 0 <= psi < math.inf:
             raise ModelError(f"psi must be finite and not negative, got {psi}")
         network = self.generator
         styles = (network.truncated(self.sample_latent(part), psi) for part in sizes(n, ITEMS_AT_ONCE))
-        return torch.cat([self.quantized(network.painted(w)) for w in styles])
+        return torch.cat([self.quantised(network.painted(w)) for w in styles])
+
+
+class StyleGANModes(StyleGAN):
+    """The same, but z first picks one of some modes, and truncation draws w to the mean of its mode."""
+
+    name = "stylegan-modes"

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genbench.contracts import SampleSpec
+from zoo.adversarial import game, losses
 from zoo.training import in_batches
 from zoo.translation import translator
 from zoo.translation.networks import ResidualGenerator, patch_discriminator
@@ -33,11 +34,11 @@ class Config(translator.Config):
     sources and targets have other numbers of channels. `pool`: how many earlier translations each PatchGAN remembers.
     """
 
-    steps: int = 800
-    width: int = 16
-    blocks: int = 2
-    discriminator_width: int = 16
-    patches: int = 1
+    batch: int = 16
+    width: int = 64
+    blocks: int = 9
+    discriminator_width: int = 64
+    patches: int = 3
     cycle: float = 10.0
     identity: float = 5.0
     pool: int = 50
@@ -99,15 +100,6 @@ class CycleGAN(translator.Translator):
         back = nn.Sequential(ResidualGenerator(channels, sources, c.width, c.blocks), nn.Tanh())
         self.generator = nn.ModuleDict({"there": there, "back": back})
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; the paper's rate and larger networks serve larger data."""
-        if spec.size <= 256:
-            return Config()
-        return Config(
-            width=24, blocks=4, discriminator_width=32, patches=2, steps=20_000, rate=2e-4, discriminator_rate=2e-4
-        )
-
     def forward(self, x: Tensor) -> Tensor:
         return self.generator["there"](x)
 
@@ -131,7 +123,7 @@ class CycleGAN(translator.Translator):
             side = discriminator[name]
             fake = side.pool(translated[name])
             judged = side.discriminator(self.seen(real)), side.discriminator(self.seen(fake))
-            total = total + ((judged[0] - 1).square().mean() + judged[1].square().mean()) / 2
+            total = total + losses.least_squares(*judged)
         return total
 
     def generator_loss(self, discriminator: nn.ModuleDict, x: Tensor, y: Tensor) -> Tensor:
@@ -140,7 +132,7 @@ class CycleGAN(translator.Translator):
         there, back = self(x), self.back(y)
         fakes = (("targets", there), ("sources", back))
         scores = [discriminator[name].discriminator(self.seen(fake)) for name, fake in fakes]
-        loss = sum((score - 1).square().mean() for score in scores)
+        loss = 2 * sum(losses.least_squares_generator(score) for score in scores)
         loss = loss + c.cycle * self.cycle_loss(x, y, there, back)
         if c.identity and x.shape[1] == y.shape[1]:
             loss = loss + c.identity * self.identity_loss(x, y)
@@ -161,6 +153,6 @@ class CycleGAN(translator.Translator):
         def returned(part: Tensor) -> Tensor:
             # Between the levels of a translation there is room for a hidden copy of the source; rounding removes it.
             translation = self.scaled(self.quantised(self(self.scaled_sources(part))))
-            return translator.quantised(self.back(translation), self.config.source_levels)
+            return game.quantised(self.back(translation), self.config.source_levels)
 
         return in_batches(returned, self.accept(x, self.source_spec), translator.ITEMS_AT_ONCE)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from genbench.contracts import SampleSpec
 from genbench.errors import ModelError
+from zoo.adversarial.penalties import gradient_penalty
 from zoo.translation import translator
 from zoo.translation.networks import ResidualGenerator, patch_features
 
@@ -35,18 +36,16 @@ class Config(translator.Config):
     """
 
     source_channels: int = 2
-    steps: int = 1000
-    critic_steps: int = 2
-    rate: float = 2e-3
-    discriminator_rate: float = 2e-3
-    noise: float = 0.2
-    jitter_y: int = 1
-    width: int = 16
-    blocks: int = 2
-    critic_width: int = 16
-    patches: int = 2
+    batch: int = 25
+    critic_steps: int = 5
+    rate: float = 1e-4
+    discriminator_rate: float = 1e-4
+    width: int = 64
+    blocks: int = 6
+    critic_width: int = 64
+    patches: int = 5
     penalty: float = 10.0
-    condition: float = 50.0
+    condition: float = 4000.0
     returning: float = 10.0
     saturation: float = 0.1
     smoothness: float = 0.001
@@ -95,14 +94,6 @@ class GANimation(translator.Translator):
             )
         self.generator = ResidualGenerator(c.source_channels, channels + 1, c.width, c.blocks)
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; the paper's rate and larger networks serve larger data."""
-        if spec.size <= 256:
-            return Config()
-        larger = {"width": 24, "blocks": 4, "critic_width": 24, "patches": 3, "critic_steps": 5}
-        return Config(**larger, steps=20_000, rate=1e-4, discriminator_rate=1e-4)
-
     def masks(self, image: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Attention A (n, 1, H, W) and colour C (n, C, H, W) for images (n, C, H, W) and conditions (n, K)."""
         planes = condition[:, :, None, None].expand(-1, -1, *image.shape[2:])
@@ -133,7 +124,7 @@ class GANimation(translator.Translator):
         real = self.seen(y)
         scores, read = discriminator(real)
         distance = discriminator(fake)[0].mean() - scores.mean()
-        penalty = gradient_penalty(discriminator, real, fake)
+        penalty = gradient_penalty(lambda images: discriminator(images)[0].mean((1, 2, 3)), real, fake)
         return distance + self.config.penalty * penalty + self.config.condition * F.mse_loss(read, condition)
 
     def generator_loss(self, discriminator: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -160,11 +151,3 @@ def roughness(mask: Tensor) -> Tensor:
     """The squared differences of neighbours in masks (n, 1, H, W), summed over an image, the mean over images."""
     down, right = mask.diff(dim=2), mask.diff(dim=3)
     return (down.square().sum((1, 2, 3)) + right.square().sum((1, 2, 3))).mean()
-
-
-def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """(|gradient of D| - 1)^2 at random points between real and generated images; D is the mean over patches."""
-    between = torch.rand(len(real), 1, 1, 1, device=real.device)
-    points = (between * real + (1 - between) * fake).requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(points)[0].mean((1, 2, 3)).sum(), points, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genbench.contracts import SampleSpec
+from zoo.adversarial import losses
 from zoo.translation import translator
 from zoo.translation.networks import UNet, patch_discriminator
 
@@ -30,12 +31,12 @@ class Config(translator.Config):
     halves that. `closeness`: the weight lambda of the L1 loss.
     """
 
-    rate: float = 2e-3
-    width: int = 16
-    dropout: float = 0.0
-    discriminator_width: int = 16
-    patches: int = 1
-    closeness: float = 30.0
+    batch: int = 16
+    width: int = 64
+    dropout: float = 0.5
+    discriminator_width: int = 64
+    patches: int = 3
+    closeness: float = 100.0
 
     def __post_init__(self) -> None:
         translator.Config.__post_init__(self)
@@ -57,14 +58,6 @@ class Pix2Pix(translator.Translator):
         network = UNet((c.source_channels, *spec.shape[1:]), spec.shape[0], c.width, c.dropout)
         self.generator = nn.Sequential(network, nn.Tanh())
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; the paper's rate, dropout, lambda and larger patches more data."""
-        if spec.size <= 256:
-            return Config()
-        larger = {"width": 32, "dropout": 0.5, "discriminator_width": 32, "patches": 2, "closeness": 100.0}
-        return Config(**larger, steps=20_000, rate=2e-4, discriminator_rate=2e-4)
-
     def discriminator_network(self) -> nn.Module:
         c = self.config
         return patch_discriminator(c.source_channels + self.spec.shape[0], c.discriminator_width, c.patches)
@@ -78,10 +71,10 @@ class Pix2Pix(translator.Translator):
         with torch.no_grad():
             translated = self(x)
         real, fake = self.judge(discriminator, x, y), self.judge(discriminator, x, translated)
-        return (F.softplus(-real).mean() + F.softplus(fake).mean()) / 2
+        return losses.logistic(real, fake) / 2
 
     def generator_loss(self, discriminator: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """-log D(x, G(x)) + lambda |y - G(x)|."""
         translated = self(x)
         fake = self.judge(discriminator, x, translated)
-        return F.softplus(-fake).mean() + self.config.closeness * F.l1_loss(translated, y)
+        return losses.nonsaturating(fake) + self.config.closeness * F.l1_loss(translated, y)

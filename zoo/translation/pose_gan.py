@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import ModelError
+from zoo.adversarial import losses
 from zoo.training import in_batches, minimise
 from zoo.translation import translator
 from zoo.translation.networks import UNet, patch_discriminator
@@ -34,16 +35,15 @@ class Config(translator.Config):
     """
 
     source_channels: int = 2
-    steps: int = 1200
-    jitter_y: int = 1
-    coarse_width: int = 12
-    width: int = 8
-    discriminator_width: int = 16
-    patches: int = 1
+    batch: int = 16
+    coarse_width: int = 64
+    width: int = 64
+    discriminator_width: int = 64
+    patches: int = 3
     closeness: float = 10.0
-    reach: int = 1
-    coarse_steps: int = 4000
-    coarse_rate: float = 2e-3
+    reach: int = 4
+    coarse_steps: int = 20_000
+    coarse_rate: float = 2e-4
 
     def __post_init__(self) -> None:
         translator.Config.__post_init__(self)
@@ -80,14 +80,6 @@ class PoseGAN(translator.Translator):
         coarse = UNet((c.source_channels, *sides), channels, c.coarse_width, connected=True)
         self.coarse_generator = nn.Sequential(coarse, nn.Tanh())
         self.generator = UNet((2 * channels, *sides), channels, c.width)
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; the paper's rate and larger networks serve larger data."""
-        if spec.size <= 256:
-            return Config()
-        larger = {"coarse_width": 32, "width": 32, "discriminator_width": 32, "patches": 2, "reach": 2}
-        return Config(**larger, steps=20_000, coarse_steps=20_000, rate=2e-4, discriminator_rate=2e-4)
 
     def split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The image (n, C, H, W) and the pose map (n, P, H, W) of sources in [-1, 1]."""
@@ -144,10 +136,10 @@ class PoseGAN(translator.Translator):
         with torch.no_grad():
             translated = self(x)
         real, fake = self.judge(discriminator, x, y), self.judge(discriminator, x, translated)
-        return F.softplus(-real).mean() + F.softplus(fake).mean()
+        return losses.logistic(real, fake)
 
     def generator_loss(self, discriminator: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """-log D(x, G(x)) + lambda times the masked L1 loss."""
         translated = self(x)
         fake = self.judge(discriminator, x, translated)
-        return F.softplus(-fake).mean() + self.config.closeness * self.masked_distance(x, y, translated)
+        return losses.nonsaturating(fake) + self.config.closeness * self.masked_distance(x, y, translated)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import struct
 import wave
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import wavfile
 
-from genbench.cli.main import main
+from genbench.cli.entry import main
 from genbench.contracts import SampleSpec
 from genbench.data import audio, files, tones
 from genbench.errors import DataError, InputError
@@ -146,7 +150,17 @@ def lying_file(path: Path) -> None:
     path.write_bytes(content)
 
 
+def lying_rate(path: Path) -> None:
+    write(path, noise(2000))
+    content = bytearray(path.read_bytes())
+    content[24:28] = struct.pack("<I", 0)
+    path.write_bytes(content)
+
+
 BROKEN = {
+    "pipe": (os.mkfifo, "is a named pipe, which is not read"),
+    "device": (lambda path: path.symlink_to("/dev/zero"), "is a device, which is not read"),
+    "no rate": (lying_rate, "claims 0 samples a second"),
     "stereo": (lambda path: write(path, noise(4000), channels=2), "has 2 channels; mix it down to mono"),
     "24 bits": (lambda path: write(path, noise(2000), bits=24), "has 24-bit samples; convert it to 16-bit PCM"),
     "float": (float_file, "is not PCM .*perhaps float; convert it"),
@@ -172,6 +186,22 @@ def test_what_is_not_mono_pcm_is_named(tmp_path, kind):
         files.load(tmp_path)
     assert str(tmp_path / "b.wav") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@given(data=st.data())
+def test_damage_never_escapes(tmp_path, data):
+    """Whatever bytes are flipped or cut off: amplitudes, or one DataError."""
+    content = bytearray(write(tmp_path / "a.wav", noise(60)).read_bytes())
+    places = st.one_of(st.integers(0, 44), st.integers(0, len(content) - 1))
+    for place, bits in data.draw(st.lists(st.tuples(places, st.integers(1, 255)), max_size=3)):
+        content[place] ^= bits
+    (tmp_path / "a.wav").write_bytes(content[: data.draw(st.one_of(st.just(len(content)), st.integers(0, 164)))])
+    with suppress(DataError):
+        rate, signal = audio.read_wav(tmp_path / "a.wav")
+        assert rate > 0
+        assert (signal >= -1).all()
+        assert (signal < 1).all()
 
 
 def test_folders_without_enough_audio_are_named(tmp_path):
@@ -202,7 +232,7 @@ def test_spoken_digits_are_a_benchmark_of_their_own(shared_data):
     assert task.benchmark.picture == "wave"
     assert len(task.dataset.train) + len(task.dataset.heldout) == 1764
     assert abs(len(task.dataset.train) - 882) < 30
-    features = task.reference.embeddings
+    features = task.reference.features.embeddings
     assert features.shape == (len(task.dataset.heldout), 64)
     assert torch.isfinite(features).all()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import pickle
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genbench.data import cifar, digits, files, locations, mnist, weather
+from genbench.data import cifar, digits, files, locations, mnist, strokes, weather
 from genbench.errors import DataError
 
 
@@ -119,7 +120,9 @@ def test_absent_data_names_the_ways_out(tmp_path, monkeypatch):
     assert paths == [tmp_path / "data" / "file"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\0\x08\x01", b"\0\0\x09\x01\0\0\0\x01\0", idx((5,), [1, 2, 3])])
+@pytest.mark.parametrize(
+    "content", [b"", b"\0\0\x08\x01", b"\0\0\x09\x01\0\0\0\x01\0", idx((5,), [1, 2, 3]), idx((-1, -3), [1] * 3)]
+)
 def test_damaged_idx_files_are_named(tmp_path, content):
     path = tmp_path / "labels"
     path.write_bytes(content)
@@ -129,6 +132,77 @@ def test_damaged_idx_files_are_named(tmp_path, content):
     truncated.write_bytes(gzip.compress(idx((5,), range(5)))[:-9])
     with pytest.raises(DataError, match="cannot read"):
         mnist.read_idx(truncated)
+
+
+def test_idx_files_that_do_not_belong_together_are_named(tmp_path):
+    contents = {name: idx((2, 28, 28), [0] * 1568) if "images" in name else idx((2,), [0, 9]) for name in mnist.FILES}
+    for wrong, content, sentence in (
+        (mnist.FILES[2], idx((2, 5, 5), [0] * 50), r"\(n, 28, 28\)"),
+        (mnist.FILES[1], idx((3,), [0] * 3), r"\(2, 28, 28\) and \(3,\)"),
+        (mnist.FILES[3], idx((2,), [0, 10]), "the class 10"),
+    ):
+        for name, right in contents.items():
+            (tmp_path / name).write_bytes(content if name == wrong else right)
+        with pytest.raises(DataError, match=sentence):
+            mnist.mnist(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        ({"train": np.zeros((3, 98), np.uint8)}, "no array named test"),
+        ({"train": np.zeros((3, 97), np.uint8), "test": np.zeros((3, 98), np.uint8)}, "packed bits"),
+        ({"train": np.zeros((3, 98)), "test": np.zeros((3, 98), np.uint8)}, "packed bits"),
+        ({"train": np.array([{}]), "test": np.zeros((3, 98), np.uint8)}, "pickled"),
+    ],
+)
+def test_damaged_packed_bits_are_named(tmp_path, arrays, sentence):
+    np.savez(tmp_path / "binarized_mnist.npz", **arrays)
+    with pytest.raises(DataError, match=sentence):
+        mnist.mnist_binary(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "0 1 x", "0 1 0", "0 " * 783 + "2", "0 " * 784 + "\n0"])
+def test_damaged_text_files_of_the_binarization_are_named(tmp_path, content):
+    for split in mnist.BINARY_SPLITS:
+        (tmp_path / f"binarized_mnist_{split}.amat").write_text(content)
+    with pytest.raises(DataError, match=r"binarized_mnist_train\.amat .*; fetch it again"):
+        mnist.mnist_binary(tmp_path)
+
+
+def test_a_damaged_cifar10_is_named_before_it_is_unpickled(tmp_path):
+    folder = tmp_path / cifar.FOLDER
+    folder.mkdir()
+    for name in cifar.FILES:
+        (folder / name).write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    with pytest.raises(DataError, match=r"does not hold CIFAR-10.*fetch it again"):
+        cifar.cifar10(tmp_path)
+
+
+def test_data_sets_are_not_read_from_pipes_and_devices(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        for read in (mnist.read_idx, strokes.read_pendigits, locations.content):
+            with pytest.raises(DataError, match=rf"{name} is a .*, which is not read"):
+                read(tmp_path / name)
+    for name in mnist.FILES:
+        (tmp_path / name).symlink_to(tmp_path / "pipe")
+    for name in cifar.FILES:
+        (tmp_path / cifar.FOLDER).mkdir(exist_ok=True)
+        (tmp_path / cifar.FOLDER / name).symlink_to("/dev/zero")
+    for load in (mnist.mnist, cifar.cifar10):
+        with pytest.raises(DataError, match="needs"):
+            load(tmp_path)
+
+
+def test_files_that_unpack_to_too_much_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(locations, "LARGEST", 1000)
+    (tmp_path / "x.gz").write_bytes(gzip.compress(bytes(1001)))
+    with pytest.raises(DataError, match="more than 1000 bytes"):
+        locations.content(tmp_path / "x.gz")
+    (tmp_path / "x.gz").write_bytes(gzip.compress(bytes(1000)))
+    assert locations.content(tmp_path / "x.gz") == bytes(1000)
 
 
 def picture(path, size=(6, 5), mode="RGB", value=3):
@@ -185,7 +259,7 @@ def test_images_that_do_not_fit_are_named(tmp_path):
         ({"x": np.zeros(3)}, "no array named arr_0"),
         ({"arr_0": np.zeros((2, 4, 4, 3))}, "must be uint8"),
         ({"arr_0": np.zeros((2, 4, 4), np.uint8)}, "must be uint8"),
-        ({"arr_0": np.array([{"a": 1}])}, "cannot read"),
+        ({"arr_0": np.array([{"a": 1}])}, "pickled objects, which may run code"),
     ],
 )
 def test_npz_files_that_do_not_fit_are_named(tmp_path, arrays, message):
@@ -198,3 +272,23 @@ def test_a_broken_npz_is_named(tmp_path):
     (tmp_path / "x.npz").write_bytes(b"PK\3\4 truncated")
     with pytest.raises(DataError, match="cannot read"):
         files.load(tmp_path / "x.npz")
+
+
+def test_a_single_array_and_an_archive_by_another_name_are_benchmarks_too(tmp_path):
+    array = np.arange(4 * 2 * 3 * 3, dtype=np.uint8).reshape(4, 2, 3, 3)
+    np.savez(tmp_path / "x.npz", array)
+    np.save(tmp_path / "y.npy", array)
+    (tmp_path / "x.npz").rename(tmp_path / "x.npy")
+    expected = files.load(tmp_path / "x.npy")
+    assert torch.equal(files.load(tmp_path / "y.npy").heldout, expected.heldout)
+    assert expected.train.is_contiguous()
+
+
+def test_a_benchmark_is_no_pipe_and_holds_none(tmp_path):
+    os.mkfifo(tmp_path / "set.npz")
+    with pytest.raises(DataError, match="a named pipe"):
+        files.load(tmp_path / "set.npz")
+    picture(tmp_path / "set" / "a.png")
+    os.mkfifo(tmp_path / "set" / "b.png")
+    with pytest.raises(DataError, match=r"b\.png is a named pipe"):
+        files.load(tmp_path / "set")

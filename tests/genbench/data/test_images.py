@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from genbench.data import images, sources
@@ -96,15 +100,94 @@ def test_damage_is_named(tmp_path):
             images.decode(tmp_path / name)
 
 
-def test_folders_are_walked_through_links_but_not_in_circles(tmp_path):
-    save(tmp_path / "set" / "b" / "2.PNG")
-    save(tmp_path / "set" / "1.jpeg")
-    save(tmp_path / "elsewhere" / "3.png")
-    (tmp_path / "set" / "notes.txt").write_text("no image")
-    (tmp_path / "set" / "b" / "round").symlink_to(tmp_path / "set")
-    (tmp_path / "set" / "c").symlink_to(tmp_path / "elsewhere")
-    found = [str(path.relative_to(tmp_path / "set")) for path in images.find(tmp_path / "set")]
-    assert found == ["1.jpeg", "b/2.PNG", "c/3.png"]
+def test_what_is_no_regular_file_is_refused_among_the_images(tmp_path):
+    """A pipe would never end: the set says which of its files it is, and reads the others."""
+    save(tmp_path / "1.png")
+    os.mkfifo(tmp_path / "2.png")
+    (tmp_path / "3.png").symlink_to("/dev/zero")
+    (tmp_path / "4.png").symlink_to(tmp_path / "1.png")
+    source = sources.open_images(tmp_path)
+    faults = [loaded.fault for loaded in sources.read(source, range(4), 2)]
+    assert [bool(fault) for fault in faults] == [False, True, True, False]
+    assert "2.png is a named pipe" in faults[1]
+    assert "3.png is a device" in faults[2]
+    assert source.digest(range(4), 2) != source.digest([0, 3], 2)
+    with pytest.raises(DataError, match="a device, which is not read"):
+        sources.open_images("/dev/null")
+
+
+def test_other_programs_are_not_run_for_what_a_picture_holds(tmp_path):
+    (tmp_path / "a.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+    with Image.open(tmp_path / "a.png") as opened:
+        assert opened.format == "EPS", "Pillow alone would hand it to Ghostscript"
+    with pytest.raises(DataError, match=r"a\.png: it is damaged at its beginning, or none of PNG"):
+        images.decode(tmp_path / "a.png")
+
+
+def as_file(kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, kind, **options)
+    return file.getvalue()
+
+
+def absurd_bmp() -> bytes:
+    content = bytearray(as_file("BMP"))
+    content[18:26] = struct.pack("<ii", -5, -(2**31))
+    return bytes(content)
+
+
+ABSURD = {
+    "negative.bmp": absurd_bmp(),
+    "wide.ppm": b"P6 99999999999999999999 1 255\n",
+    "nothing.ppm": b"P6 0 0 255\n",
+    "levels.ppm": b"P6 1 1 " + 400 * b"9" + b"\n\0\0\0",
+    "flat.png": png_claiming(0, 5),
+    "beyond.png": png_claiming(2**31 - 1, 1),
+    "noise.tif": b"II*\0" + bytes(range(8, 200)),
+    "head.gif": b"GIF89a" + b"\xff" * 7,
+    "head.webp": b"RIFF\xff\xff\xff\xffWEBPVP8X" + b"\xff" * 20,
+    "head.jpg": b"\xff\xd8\xff\xe0\x00\x01",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # Pillow's own remarks on what it could not read
+@pytest.mark.parametrize("name", ABSURD)
+def test_absurd_headers_end_in_one_line(tmp_path, name):
+    (tmp_path / name).write_bytes(ABSURD[name])
+    with pytest.raises(DataError) as caught:
+        images.decode(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+WHOLE = {
+    "png": as_file("PNG"),
+    "jpg": as_file("JPEG"),
+    "gif": as_file("GIF"),
+    "bmp": as_file("BMP"),
+    "tif": as_file("TIFF", compression="tiff_deflate"),
+    "webp": as_file("WEBP"),
+    "ppm": as_file("PPM"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+@pytest.mark.parametrize("suffix", WHOLE)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+@given(data=st.data())
+def test_damage_never_escapes(tmp_path, suffix, data):
+    """Whatever bytes are flipped or cut off: pixels of 8 bits, or one DataError."""
+    content = bytearray(WHOLE[suffix])
+    places = st.one_of(st.integers(0, min(90, len(content) - 1)), st.integers(0, len(content) - 1))
+    for place, bits in data.draw(st.lists(st.tuples(places, st.integers(1, 255)), max_size=3)):
+        content[place] ^= bits
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(content[: data.draw(st.one_of(st.just(len(content)), st.integers(0, len(content))))])
+    with suppress(DataError):
+        pixels, _ = images.decode(path)
+        assert pixels.dtype == np.uint8
+        assert pixels.ndim == 3
+        assert pixels.shape[2] in (1, 3)
 
 
 def test_names_with_odd_characters_are_read_and_can_be_printed(tmp_path):
@@ -141,6 +224,7 @@ def test_arrays_are_taken_in_every_layout_and_kind_of_file(tmp_path):
         ({"arr_0": RGB[None, :, :, :2]}, r"shape \(1, 6, 5, 2\)"),
         ({"arr_0": RGB[:0, None]}, "holds no images"),
         ({"images": RGB[None]}, "no array named arr_0"),
+        ({"mu": np.zeros(2), "sigma": np.eye(2)}, "holds statistics and no images; they are scored with --metric fid"),
         ({"arr_0": np.array([{"a": 1}], dtype=object)}, "pickled"),
     ],
 )
@@ -155,11 +239,24 @@ def test_what_is_no_set_of_images_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.npz").write_text("text")
     np.save(tmp_path / "o.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    for name, sentence in (("empty", "no images"), ("gone", "does not exist"), ("text.npz", "cannot read")):
+    for name, sentence in (
+        ("empty", "no images"),
+        ("gone", "does not exist"),
+        ("text.npz", "is neither an .npz nor an .npy file"),
+    ):
         with pytest.raises(DataError, match=sentence):
             sources.open_images(tmp_path / name)
     with pytest.raises(DataError, match="pickled"):
         sources.open_images(tmp_path / "o.npy")
+
+
+def test_files_are_read_as_what_they_hold(tmp_path):
+    np.savez(tmp_path / "a.npz", arr_0=RGB[None])
+    np.save(tmp_path / "b.npy", RGB[None])
+    (tmp_path / "a.npz").rename(tmp_path / "c.npy")
+    (tmp_path / "b.npy").rename(tmp_path / "d.npz")
+    for name in ("c.npy", "d.npz"):
+        np.testing.assert_array_equal(sources.open_images(tmp_path / name).load(0)[0], RGB)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from genbench.cli.main import main
+from genbench.cli.entry import main
 from genbench.data.digits import digits
 from zoo import training
 from zoo.gan.dcgan import DCGAN
@@ -36,14 +38,14 @@ def state(tmp_path, model):
     return tmp_path / "cache" / "training" / "digits" / f"{model}.pt"
 
 
-def failing_at(step, error, monkeypatch):
-    """Let the report of one step fail, once."""
+def interrupted_at(step, monkeypatch):
+    """Press Ctrl-C at the report of one step, once."""
     original, calls = training.report, []
 
     def report(budget, done, steps, figures, remedy=""):
         if done == step and not calls:
             calls.append(step)
-            raise error
+            signal.raise_signal(signal.SIGINT)
         original(budget, done, steps, figures, remedy)
 
     monkeypatch.setattr(training, "report", report)
@@ -56,7 +58,7 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(train, tmp_path, mon
     expected = weights(tmp_path, model)
     assert not state(tmp_path, model).exists(), "nothing is left of a finished training"
     for _ in range(2 if model == "vq-vae-pixelcnn" else 1):
-        failing_at(step, KeyboardInterrupt(), monkeypatch)
+        interrupted_at(step, monkeypatch)
         options = ("--resume",) if state(tmp_path, model).exists() else ()
         assert "the same command with --resume goes on" in train(model, *options, code=130).stderr
         step = 13
@@ -72,15 +74,15 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(train, tmp_path, mon
 def test_a_diverging_training_keeps_the_last_good_state_and_goes_on_from_it(train, tmp_path, monkeypatch):
     train("dcgan")
     before = weights(tmp_path, "dcgan")
-    original, rates, blow_up_at = DCGAN.generator_loss, [], [31, 50]
+    original, rates, blow_up_at = DCGAN.generator_objective, [], [31, 50]
     calls = 0
 
-    def explodes(self, fake):
+    def explodes(self, discriminator, batch):
         nonlocal calls
         calls += 1
-        return original(self, fake) * (float("nan") if calls in blow_up_at else 1)
+        return original(self, discriminator, batch) * (float("nan") if calls in blow_up_at else 1)
 
-    monkeypatch.setattr(DCGAN, "generator_loss", explodes)
+    monkeypatch.setattr(DCGAN, "generator_objective", explodes)
     result = train("dcgan", code=1)
     (line,) = [line for line in result.stderr.splitlines() if "diverged" in line]
     assert "training diverged at step 31 of 40 (" in line
@@ -92,7 +94,7 @@ def test_a_diverging_training_keeps_the_last_good_state_and_goes_on_from_it(trai
         return descend(loss, optimiser, *rest)
 
     descend = training.descend
-    monkeypatch.setattr("zoo.gan.adversarial.descend", step)
+    monkeypatch.setattr("zoo.adversarial.game.descend", step)
     blow_up_at[:] = [calls + 1]  # again, from the same state
     assert "goes on from step 30" in train("dcgan", "--resume", code=1).stderr
     assert set(rates) == {DCGAN.recipe(digits().spec).rate / 2}
@@ -108,11 +110,11 @@ def test_a_diverging_training_keeps_the_last_good_state_and_goes_on_from_it(trai
 def test_weights_that_are_no_longer_finite_are_never_kept(train, tmp_path, monkeypatch):
     course_report = training.Course.report
 
-    def poisoned(self, figures):
+    def poisoned(self, figures, *rest):
         if self.step == 15:  # the losses do not show it
             with torch.no_grad():
                 next(self.parts["module"].parameters()).fill_(float("inf"))
-        course_report(self, {"loss": 1.0})
+        course_report(self, {"loss": 1.0}, *rest)
 
     monkeypatch.setattr(training.Course, "report", poisoned)
     line = train("vae", code=1).stderr.splitlines()[-1]
@@ -125,7 +127,7 @@ def test_weights_that_are_no_longer_finite_are_never_kept(train, tmp_path, monke
 
 def test_resume_says_why_it_cannot(train, tmp_path, monkeypatch):
     assert "nothing is kept of a training of vae on digits" in train("vae", "--resume", code=1).stderr
-    failing_at(27, KeyboardInterrupt(), monkeypatch)
+    interrupted_at(27, monkeypatch)
     train("vae", code=130)
     monkeypatch.setattr(training, "report", lambda *_: None)
     assert "had seed 0, this one has 1" in train("vae", "--resume", "--seed", "1", code=1).stderr

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import genbench
-from genbench.cli.main import main
+from genbench.cli.entry import main
 from genbench.errors import DataError, InputError
 from genbench.evaluation.extraction import Reading
 from genbench.metrics import frechet_distance
@@ -168,10 +168,10 @@ def test_subsets_are_drawn_by_the_seed(pair):
 def test_few_images_fail_one_by_one_and_identical_sets_are_named(pair, tmp_path):
     few = genbench.score(pictures(1, n=2), pictures(2, n=2), "channel-means", QUICK)
     assert few.results[0].status == "ok"
-    assert [row.detail for row in few.results[1:]] == ["needs at least 4 images, got 2"] * 2
+    assert [row.detail for row in few.results[1:]] == ["needs at least 4 samples, got 2"] * 2
     single = invoke("score", pair[0], folder(tmp_path / "one", pictures(2, n=1)), "--features", "channel-means")
     assert single.exit_code == 1
-    assert "needs at least 2 images, got 1" in single.output
+    assert "needs at least 2 samples, got 1" in single.output
     same = genbench.score(pair[0], pair[0], "channel-means", ["fid"])
     assert same["fid"] == pytest.approx(0, abs=1e-6)
     assert any("the same images" in note for note in same.notes)
@@ -241,7 +241,7 @@ def test_the_command_prints_a_table_or_rows_and_keeps_the_samples(pair, tmp_path
     words = ("score", *pair, "--features", "channel-means", "--metric", "fid", "--metric", "is")
     table = invoke(*words)
     assert table.exit_code == 0, table.output
-    assert table.stdout.startswith("FID ↓")
+    assert table.stdout.startswith("Fréchet distance (channel-means) ↓")
     assert "±" in table.stdout
     assert "IS ↑" in table.stdout.splitlines()[-1]
     rows = [json.loads(line) for line in invoke(*words, "--json").stdout.splitlines()]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from genbench.cli.main import main
+from genbench.cli.entry import main
 from genbench.evaluation import train as training
 from genbench.plugins import registry
 

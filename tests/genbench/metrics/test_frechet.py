@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from stand_in import evidence
 
 from genbench.contracts import Features
-from genbench.errors import InputError, Unsupported
+from genbench.errors import DataError, InputError, Unsupported
+from genbench.metrics import Moments, MomentsBuilder
 from genbench.metrics.frechet import frechet_distance, frechet_influence
 from genbench.metrics.per_class import PerClassFid, frechet_distance_per_class
 from genbench.metrics.unbiased_fid import FidInfinity, fid_infinity
-from genbench.numerics.moments import Moments, MomentsBuilder
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -113,26 +113,26 @@ def test_files_that_are_no_statistics_are_refused(tmp_path):
     path, mu, sigma = tmp_path / "stats.npz", np.zeros(3), np.eye(3)
     skew = sigma + np.triu(np.ones((3, 3)), 1)
     for arrays, message in (
-        ({"mu": mu}, "has no sigma, only mu"),
-        ({"arr_0": mu}, "has no mu and no sigma, only arr_0"),
+        ({"mu": mu}, "has no array named sigma"),
+        ({"arr_0": mu}, "has no array named mu and none named sigma"),
         ({"mu": mu, "sigma": np.eye(4)}, r"expected \(D,\) and \(D, D\)"),
         ({"mu": mu[None], "sigma": sigma}, r"expected \(D,\) and \(D, D\)"),
         ({"mu": mu, "sigma": sigma * np.nan}, "not finite"),
         ({"mu": mu, "sigma": skew}, "not symmetric"),
         ({"mu": mu, "sigma": -sigma}, "negative variances"),
         ({"mu": mu.astype(complex), "sigma": sigma}, "real numbers"),
-        ({"mu": np.array([{}], dtype=object), "sigma": sigma}, "plain arrays"),
+        ({"mu": np.array([{}], dtype=object), "sigma": sigma}, "pickled objects"),
     ):
         np.savez(path, **arrays)
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(DataError, match=message):
             Moments.load(path)
     np.save(tmp_path / "one.npy", mu)
-    with pytest.raises(InputError, match="one array"):
+    with pytest.raises(DataError, match="no array named mu"):
         Moments.load(tmp_path / "one.npy")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match="no readable"):
+    with pytest.raises(DataError, match="cannot read"):
         Moments.load(path)
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(DataError, match="does not exist"):
         Moments.load(tmp_path / "absent.npz")
 
 

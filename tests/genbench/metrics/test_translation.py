@@ -14,15 +14,16 @@ from PIL import Image
 from stand_in import evidence
 
 import genbench
-from genbench.cli.main import main
+from genbench.cli.entry import main
 from genbench.contracts import Dataset, Features, SampleSpec, Setting, Source, capabilities
 from genbench.data import translation as data
 from genbench.data.digits import digits
 from genbench.errors import ConformanceError, InputError, ModelError, Unsupported
 from genbench.evaluation import benchmarks, generators, run
-from genbench.evaluation.evidence import Collected
+from genbench.evaluation.generator_evidence import of_generator
 from genbench.leaderboard import pictures
 from genbench.metrics.translation import ClassKept, CycleError, PairedError
+from genbench.plugins.metrics import metric_named
 
 BOARDS = ("edges2digits", "thin2bold", "pose", "slant")
 GREY, OUTLINES = data.GREY, SampleSpec((1, 8, 8), 2)
@@ -141,7 +142,7 @@ def test_translations_repeat_under_a_seed_and_come_in_chunks(task, monkeypatch):
     sizes = []
     monkeypatch.setattr(Filler, "translate", lambda self, x: sizes.append(len(x)) or 9 * x)
     stages = []
-    collected = Collected(Filler(), task, 0, lambda *stage: stages.append(stage))
+    collected = of_generator(Filler(), task, 0, lambda *stage: stages.append(stage))
     assert torch.equal(collected.translated, 9 * task.dataset.source.heldout[:60])
     assert sizes == [25, 25, 10]
     assert stages == [("translating", done, 60) for done in (0, 25, 50, 60)]
@@ -180,12 +181,11 @@ def test_a_broken_translator_fails_in_one_sentence(task, model, reason):
 
 def test_the_protocol_says_that_sources_are_translated(task):
     for name in ("fid", "class-kept"):
-        metric = benchmarks.metric_named(name)
-        protocol = task.protocol(metric)
-        assert protocol["samples"] == "translations of the first n held-out sources"
+        metric = metric_named(name)
+        protocol = task.protocol.of(metric)
+        assert protocol["samples"] == f"translations of the first n held-out sources of {task.dataset.sha256}"
         assert protocol["n"] == 60
-        assert protocol["data"] != WHOLE.sha256
-        assert "samples" not in benchmarks.load("digits", n=60).protocol(metric)
+        assert "samples" not in benchmarks.load("digits", n=60).protocol.of(metric)
     with pytest.raises(InputError, match="thin2bold has 399 held-out sources to translate, n is 400"):
         benchmarks.load("thin2bold", n=400)
     for name in BOARDS:

@@ -49,7 +49,9 @@ def draw_effect(own: Moments, other: Moments, samples: Tensor) -> DrawEffect:
     for part in parts_of(samples, BLOCK_ELEMENTS):
         centred = samples[part].to(device).double() - own.mean
         white = (centred @ whitening).square_()
-        products.addmm_(white.T, white)
+        # Whitened squares are near 1: single precision is more than their mean's error asks for.
+        single = white.float()
+        products += single.T @ single
         influences.append(2 * centred @ shift + centred.square().sum(1) - white @ values)
     sums = values[:, None] + values
     weights = torch.where(sums > 0, values[:, None] * values / sums.clamp(min=torch.finfo(torch.float64).tiny), 0.0)

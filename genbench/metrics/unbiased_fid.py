@@ -43,7 +43,7 @@ def _too_few(n: int, dim: int) -> str:
 
 def _without_bias(comparison: Compared) -> Estimate:
     assert comparison.fake_effect is not None
-    whole = comparison.estimate()
+    whole = comparison.estimate
     value = comparison.distance - comparison.fake_effect.bias
     return Estimate(value, whole.stderr, low=whole.low, high=whole.high, total_stderr=whole.total_stderr)
 

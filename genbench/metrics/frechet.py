@@ -27,8 +27,8 @@ from genbench.numerics.moments import Moments
 
 SAMPLES_PER_DIMENSION = 4  # from here on, second order is most of the bias
 NOTE = (
-    "± holds the real items fixed; from `low` to `high` lies what endless samples and real items would give (95 %), "
-    "which is less: FID is biased upwards"
+    "errors hold the real items fixed; endless samples and real items would give a value from `low` to `high` (95 %), "
+    "which is less, as FID is biased upwards"
 )
 BLOCK_ELEMENTS = 2**22  # values of samples in float64 at once: 32 MB
 PANEL = 512  # columns; half of a symmetric matrix is enough for a quadratic form

@@ -17,7 +17,9 @@ LOOSE = {"class_entropy", "classes", "coverage", "is", "fid_class"}
 
 @pytest.fixture(scope="module", params=["equal", "collapsed"])
 def lines(request):
-    return error_bars.simulate(4, 150, request.param, REDRAWS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(error_bars, "LARGE", 20_000)
+        return error_bars.simulate(4, 120, request.param, REDRAWS)
 
 
 def test_reported_errors_are_the_true_ones(lines):

@@ -263,7 +263,8 @@ def _total_errors(scores: Sequence[Score]) -> np.ndarray:
 
 def _ratio(errors: np.ndarray, values: np.ndarray) -> float:
     deviation = values.std(ddof=1)
-    return float(np.sqrt(np.mean(errors**2)) / deviation) if deviation > 0 else math.nan
+    # Of a constant, as the recall of a generator that covers nothing, there is nothing to compare with.
+    return float(np.sqrt(np.mean(errors**2)) / deviation) if deviation > 1e-9 * abs(values.mean()) else math.nan
 
 
 def _share_between(ends: tuple[np.ndarray, np.ndarray], value: float) -> float:

@@ -20,7 +20,8 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     squared = Z**2 / n
     centre = (share + squared / 2) / (1 + squared)
     half = Z / (1 + squared) * math.sqrt(share * (1 - share) / n + squared / (4 * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At the ends rounding would leave the share itself outside.
+    return 0.0 if share == 0 else max(0.0, centre - half), 1.0 if share == 1 else min(1.0, centre + half)
 
 
 def share_of(right: Tensor) -> Estimate:

@@ -45,6 +45,7 @@ def test_the_table_names_every_column(lines):
 
 def test_intervals_of_shares_have_their_closed_forms():
     assert wilson(0.0, 100) == pytest.approx((0, 0.0370), abs=1e-4)
+    assert all(wilson(0.0, n)[0] == 0 and wilson(1.0, n)[1] == 1 for n in range(1, 2000))
     assert wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
     # The binomial error is that of n items.
     share = share_with_error(0.3, math.sqrt(0.3 * 0.7 / 80), 1000)

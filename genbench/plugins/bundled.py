@@ -99,7 +99,7 @@ def metrics() -> list[Card]:
         Card("cycle-error", "genbench.metrics.translation:CycleError", "sources against what comes back of them"),
         Card("class-kept", "genbench.metrics.translation:ClassKept", "translations that show their source's class"),
         Card("accuracy", "genbench.metrics.accuracy:Accuracy", "held-out accuracy of a generative classifier"),
-        Card("fid-infinity", "genbench.metrics.unbiased_fid:FidInfinity", "FID extrapolated to endless samples"),
+        Card("fid-infinity", "genbench.metrics.unbiased_fid:FidInfinity", "FID of endless samples"),
         Card("per-class-fid", "genbench.metrics.per_class:PerClassFid", "the mean of the FIDs within each class"),
         Card("kid", "genbench.metrics.maximum_mean_discrepancy:KernelDistance", "unbiased MMD^2 with a cubic kernel"),
         Card("mind", "genbench.metrics.sliced_wasserstein:Mind", "sliced Wasserstein distance of the features"),

@@ -8,7 +8,7 @@ from genbench.contracts import Budget, Dataset, SampleSpec, capabilities
 from zoo.gan.cgan import ConditionalPerceptronGAN, Config, Maxout
 
 SMALL = SampleSpec((1, 8, 8), 17)
-FEW = Config(latent=4, classes=2, hidden=12, judging=10, batch=20, dropout=0.0, rate=5e-3, discriminator_rate=5e-3)
+FEW = Config(latent=4, classes=2, hidden=24, judging=10, batch=20, dropout=0.0, rate=1e-3, discriminator_rate=1e-3)
 
 
 def test_maxout_units_are_the_largest_of_their_maps():
@@ -33,7 +33,7 @@ def test_the_class_decides_what_is_drawn():
     labels = torch.arange(60) % 2
     images = (16 * labels).to(torch.uint8)[:, None, None, None].expand(-1, 1, 8, 8).contiguous()
     model = ConditionalPerceptronGAN(SMALL, FEW)
-    figures = model.fit(Dataset("black and white", SMALL, images, images, labels, labels), Budget(steps=150))
+    figures = model.fit(Dataset("black and white", SMALL, images, images, labels, labels), Budget(steps=300))
     assert all(math.isfinite(value) for value in figures.values())
     dark, bright = (model.sample_class(30, label).float().mean() for label in (0, 1))
     assert bright - dark > 6

@@ -175,7 +175,9 @@ def test_training_brings_samples_towards_the_data():
     torch.manual_seed(0)
     stripes = torch.zeros(128, 1, 8, 8, dtype=torch.uint8)
     stripes[:, :, :, ::2] = 16
-    model = DCGAN(SMALL, Config(latent=4, batch=64, width=8, rate=2e-3, discriminator_rate=2e-3, average=0.9, noise=0.1))
+    model = DCGAN(
+        SMALL, Config(latent=4, batch=64, width=8, rate=2e-3, discriminator_rate=2e-3, average=0.9, noise=0.1)
+    )
     model.fit(Dataset("stripes", SMALL, stripes, stripes), Budget(steps=150))
     assert (model.sample(100).float() - stripes[0]).abs().mean() < 4
 

@@ -6,8 +6,8 @@ from scipy import integrate, stats
 from torch import nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec
-from zoo.gan import f_gan
 from zoo.adversarial.game import Game
+from zoo.gan import f_gan
 from zoo.gan.f_gan import DIVERGENCES, FGAN, Config
 from zoo.gan.gan import MinimaxGAN
 

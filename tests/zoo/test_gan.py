@@ -88,7 +88,9 @@ def test_z_is_uniform_as_in_the_paper_and_truncation_narrows_it():
         assert stats.kstest(z.flatten().numpy() / largest, stats.uniform(-1, 2).cdf).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("settings", [{"prior": "odd"}, {"hidden": 0}, {"dropout": 1.0}, {"latent": 0}, {"average": 1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"prior": "odd"}, {"hidden": 0}, {"dropout": 1.0}, {"latent": 0}, {"average": 1.0}]
+)
 def test_a_configuration_says_what_is_wrong_with_it(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         Config(**settings)

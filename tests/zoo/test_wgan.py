@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec
-from zoo.gan import critic, wgan, wgan_gp
 from zoo.adversarial.game import Game
+from zoo.gan import critic, wgan, wgan_gp
 from zoo.gan.wgan import WGAN
 from zoo.gan.wgan_gp import WGANGP
 

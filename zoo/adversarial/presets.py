@@ -29,8 +29,8 @@ SMALL_F_GAN = {
 SMALL_CRITIC = {"latent": 64, "batch": 32, "width": 32, "average": 0.999}
 MIDDLE_CRITIC = {"steps": 6_000, "width": 32, "average": 0.999}
 SMALL_EQUALISED = {
-    **{"latent": 24, "steps": 2200, "batch": 32, "width": 16, "rate": 1e-2, "discriminator_rate": 1e-2},
-    **{"average": 0.998, "noise": 0.1, "penalty": 0.05},
+    **{"latent": 24, "steps": 3000, "batch": 32, "width": 16, "rate": 1e-2, "discriminator_rate": 1e-2},
+    **{"average": 0.998, "penalty": 0.5},
 }
 MIDDLE_EQUALISED = {"latent": 64, "steps": 12_000, "batch": 32, "width": 8, "penalty": 1.0}
 SMALL_RESIDUAL = {

@@ -76,7 +76,7 @@ CARDS = (
         benchmarks=(GREY, MNIST),
         capabilities=("truncation", *LATENT),
         deviations=(
-            "16 components of a normal z only pick, by the largest, one of 16 learned vectors (Khayatkhoei et al. 2018)",
+            "16 components of a normal z only pick, by the largest, one of 16 vectors (Khayatkhoei et al. 2018)",
             *(SMALLER, AVERAGED, AGAINST_MEMORY, "on 8 x 8: dropout in the discriminator"),
         ),
     ),

@@ -88,7 +88,7 @@ class PixelNorm(nn.Module):
 
 
 class Blur(nn.Module):
-    """The binomial filter [1 2 1] / 4 along both axes, with the border repeated: a doubled or halved grid's low-pass."""
+    """The binomial filter [1 2 1] / 4 along both axes, with the border repeated: a low-pass around doublings."""
 
     def forward(self, x: Tensor) -> Tensor:
         for axis in (2, 3):

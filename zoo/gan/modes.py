@@ -1,4 +1,4 @@
-"""A choice of modes at the start of a generator, which no GAN's own paper has: rows with it bear `-modes` in their name.
+"""A choice of modes at the start of a generator, which no GAN's own paper has: its rows bear `-modes` in their name.
 
 References: M. Khayatkhoei, M. Singh and A. Elgammal, "Disconnected Manifold Learning for Generative Adversarial
 Networks" (2018).

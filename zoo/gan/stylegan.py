@@ -114,7 +114,7 @@ class Synthesis(nn.Module):
 
 
 class Generator(nn.Module):
-    """The mapping network and a synthesis network, and the mean of w, of every mode if any, to which truncation leads."""
+    """The mapping and a synthesis network, and the mean of w, or that of every mode, to which truncation leads."""
 
     w_mean: Tensor
 

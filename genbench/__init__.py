@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from genbench.leaderboard.boards import leaderboard
     from genbench.numerics import linalg
     from genbench.numerics.estimate import Estimate
-    from genbench.plugins.cards import Card, ModelCard
+    from genbench.plugins.cards import Benchmark, Card, ModelCard
     from genbench.plugins.extractors import Computing
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Benchmark": "genbench.plugins.cards",
     "Budget": "genbench.contracts",
     "Card": "genbench.plugins.cards",
     "Computing": "genbench.plugins.extractors",
@@ -49,7 +50,10 @@ _HOMES = {
     "tradeoff": "genbench.evaluation.evaluate",
 }
 
+_MODULES = {"leaderboard", "likelihood", "linalg", "metrics"}
+
 __all__ = [
+    "Benchmark",
     "Budget",
     "Card",
     "Computing",
@@ -100,7 +104,7 @@ def __getattr__(name: str) -> Any:
     if home is None:
         raise AttributeError(f"module 'genbench' has no attribute {name!r}")
     module = importlib.import_module(home)
-    value = module if home.endswith(f".{name}") else getattr(module, name, module)
+    value = module if name in _MODULES else getattr(module, name)
     globals()[name] = value
     return value
 

@@ -1,7 +1,8 @@
-"""Shared by all tests: an own cache, the place of the real data, and a fixed seed."""
+"""Shared by all tests: an own cache, the place of the real data, and a fixed seed, or that of GENBENCH_TEST_SEED."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(int(os.environ.get("GENBENCH_TEST_SEED", 0)))
 
 
 @pytest.fixture

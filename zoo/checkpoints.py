@@ -1,7 +1,7 @@
 """Checkpoints: weights as safetensors and, beside them, a JSON record of how they were made.
 
 They lie in ``zoo/checkpoints/<benchmark>/<model>``, or below the folder that GENBENCH_CHECKPOINTS names, which is
-looked at first and written to.
+looked at first and written to. The record holds the SHA-256 of the weights' file, so that damage and mix-ups show.
 """
 
 from __future__ import annotations
@@ -11,23 +11,36 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import torch as safetensors
 
 from genbench.contracts import SampleSpec, Setting
 from genbench.errors import ModelError
 
-if TYPE_CHECKING:
-    from zoo.nn import Model
-
-M = TypeVar("M", bound="Model")
 SHIPPED = Path(__file__).parent / "checkpoints"
+# What a training starts from says nothing of the model that it ended with: weights and configuration say it all.
+BESIDE_THE_MODEL = ("presets",)
+
+
+class Checkpointed(Protocol):
+    """What is kept of a model: its configuration, and all parameters and buffers; `version` is set when loaded."""
+
+    config: Any
+    version: str
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], /) -> object: ...
+
+
+M = TypeVar("M", bound=Checkpointed)
 
 
 def folders() -> list[Path]:
@@ -37,35 +50,59 @@ def folders() -> list[Path]:
 
 
 def load(kind: type[M], setting: Setting) -> M:
-    """The trained model for a setting. Raises ModelError where its checkpoint is missing, damaged or does not fit."""
+    """The trained model for a setting, built as ``kind(spec, config)`` with the configuration that it was trained in.
+
+    Raises ModelError where its checkpoint is missing, damaged, or of another model, benchmark, shape or data.
+    """
     train = f"genbench train {setting.model} --benchmark {setting.benchmark}"
     candidates = [folder / setting.benchmark / f"{setting.model}.safetensors" for folder in folders()]
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
-        raise ModelError(f"{setting.model} has no checkpoint for {setting.benchmark}; make one with: {train}")
+        places = " or ".join(str(folder) for folder in folders())
+        raise ModelError(
+            f"{setting.model} has no checkpoint for {setting.benchmark} in {places} (an installed genbench holds those "
+            f"of the bundled boards only; GENBENCH_CHECKPOINTS names a folder of others); make one with: {train}"
+        )
     try:
         record = json.loads(path.with_suffix(".json").read_text())
-        spec = SampleSpec(tuple(record["shape"]), record["levels"])
-        state = load_file(path)
-        if spec != setting.spec:
-            raise ModelError(
-                f"{path} is for items of {spec}, the benchmark has {setting.spec}; make a new one: {train}"
-            )
-        model = kind(spec, kind.Config(**record["config"]))
-        model.load_state_dict(state)
+        weights = path.read_bytes()
+        if hashlib.sha256(weights).hexdigest() != record["weights_sha256"]:
+            raise ModelError(f"{path} is damaged or not the file that its record belongs to; make a new one: {train}")
+        _hold_to(setting, record, path, train)
+        config = kind.Config(**record["config"])  # type: ignore[attr-defined]
+        model = kind(setting.spec, config)  # type: ignore[call-arg]
+        model.load_state_dict(safetensors.load(weights))
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise ModelError(f"{path} is damaged or incomplete ({_first_line(error)}); make a new one: {train}") from error
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"{path} is for another architecture ({_first_line(error)}); make a new one: {train}"
         ) from error
-    model.version = version(kind, path)
+    model.version = version(kind, weights, record["config"])
     return model
 
 
-def save(model: Model, setting: Setting, record: Mapping[str, object]) -> Path:
+def _hold_to(setting: Setting, record: Mapping[str, Any], path: Path, train: str) -> None:
+    """Refuse a checkpoint whose record is of something else than the setting asks for."""
+    spec = SampleSpec(tuple(record["shape"]), record["levels"])
+    if spec != setting.spec:
+        raise ModelError(f"{path} is for items of {spec}, the benchmark has {setting.spec}; make a new one: {train}")
+    asked = {
+        "model": setting.model,
+        "benchmark": setting.benchmark,
+        "data_sha256": setting.dataset.sha256,
+    }
+    for key, value in asked.items():
+        if record[key] != value:
+            name = key.replace("_sha256", "")
+            raise ModelError(f"{path} was trained for {name} {record[key]}, not for {value}; make a new one: {train}")
+
+
+def save(model: Checkpointed, setting: Setting, record: Mapping[str, object]) -> Path:
     """Write weights and record, each exchanged atomically; the old checkpoint stays where that fails."""
     path = folders()[0] / setting.benchmark / f"{setting.model}.safetensors"
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    weights = safetensors.save(state)
     details = {
         "model": setting.model,
         "benchmark": setting.benchmark,
@@ -73,32 +110,45 @@ def save(model: Model, setting: Setting, record: Mapping[str, object]) -> Path:
         "levels": setting.spec.levels,
         "config": asdict(model.config),
         "data_sha256": setting.dataset.sha256,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "torch": torch.__version__,
         **record,
     }
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    text = json.dumps(details, indent=2) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        parts = path.with_suffix(".safetensors.part"), path.with_suffix(".json.part")
-        save_file(weights, parts[0])
-        parts[0].chmod(0o644)  # safetensors keeps its files to their owner
-        parts[1].write_text(json.dumps(details, indent=2) + "\n")
-        os.replace(parts[0], path)
-        os.replace(parts[1], path.with_suffix(".json"))
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"cannot write {path} ({error}); name a folder in GENBENCH_CHECKPOINTS") from error
+        with _parts(path, path.with_suffix(".json")) as parts:
+            parts[0].write_bytes(weights)
+            parts[1].write_text(text)
+            os.replace(parts[0], path)
+            os.replace(parts[1], path.with_suffix(".json"))
+    except OSError as error:
+        reason = error.strerror or error
+        raise ModelError(f"cannot write {path} ({reason}); name a folder in GENBENCH_CHECKPOINTS") from error
     return path
 
 
-def version(kind: type, path: Path | None = None) -> str:
-    """A short hash of a model's weights and of its code in the zoo; comments and docstrings do not count."""
+@contextmanager
+def _parts(*paths: Path) -> Iterator[list[Path]]:
+    """Files beside `paths` to write to; what is left of them, also by a writer that was killed, is removed."""
+    parts = [path.with_name(f"{path.name}.part") for path in paths]
+    try:
+        yield parts
+    finally:
+        for part in parts:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+def version(kind: type, weights: bytes = b"", config: Mapping[str, Any] | None = None) -> str:
+    """A short hash of a model's weights and configuration, and of its code in the zoo without comments, docstrings."""
     digest = hashlib.sha256()
     for file in sorted(_sources(Path(inspect.getfile(kind)), set())):
         for node in ast.walk(_code(file)):
             plain = [(name, value) for name, value in ast.iter_fields(node) if isinstance(value, str | int | float)]
             digest.update(repr((type(node).__name__, plain)).encode())
-    if path is not None:
-        digest.update(path.read_bytes())
+    digest.update(json.dumps(config, sort_keys=True).encode())
+    digest.update(weights)
     return digest.hexdigest()[:12]
 
 
@@ -112,18 +162,18 @@ def _code(file: Path) -> ast.Module:
     return tree
 
 
-def _sources(file: Path, found: set[Path]) -> set[Path]:
-    """A file of the zoo and all that it imports from the zoo."""
-    found.add(file)
+def _sources(file: Path, files: set[Path]) -> set[Path]:
+    """A file of the zoo and all that it imports from the zoo, added to `files`."""
+    files.add(file)
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "zoo":
             inside = SHIPPED.parent.joinpath(*node.module.split(".")[1:])
             # A package hands out its modules: ``from zoo import checkpoints``.
-            files = [inside / f"{alias.name}.py" for alias in node.names] if inside.is_dir() else [Path(f"{inside}.py")]
-            for other in files:
-                if other not in found:
-                    _sources(other, found)
-    return found
+            here = [inside / f"{alias.name}.py" for alias in node.names] if inside.is_dir() else [Path(f"{inside}.py")]
+            for other in here:
+                if other not in files and other.stem not in BESIDE_THE_MODEL:
+                    _sources(other, files)
+    return files
 
 
 def _first_line(error: Exception) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from genbench.contracts import SampleSpec, Setting
 from genbench.errors import InputError, ModelError
-from zoo import checkpoints
+from zoo import checkpoints, presets
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,13 @@ class NoConfig:
 class Model(nn.Module):
     """Base of the zoo's models: parameters and buffers are all that a checkpoint keeps.
 
-    A subclass names its frozen `Config`, may choose one by the data's size in `recipe`, and refuses specs that it
-    cannot model in `__init__` with a ModelError.
+    A subclass names its frozen `Config` and itself, and refuses specs that it cannot model in `__init__` with a
+    ModelError. What it is trained with stands in the presets under its `name`; a `recipe` of its own may depend on
+    more of the data.
     """
 
     Config: ClassVar[type[Any]] = NoConfig
+    name: ClassVar[str] = ""
     version: str
 
     def __init__(self, spec: SampleSpec, config: Any = None) -> None:
@@ -37,7 +39,7 @@ class Model(nn.Module):
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Any:
         """The configuration to train with on data of this spec."""
-        return cls.Config()
+        return cls.Config(**presets.settings(cls.name, spec))
 
     @classmethod
     def build(cls, setting: Setting) -> Self:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from genbench.contracts import Budget, Snapshots
+from genbench import seeding
+from genbench.contracts import Budget, Dataset, Snapshots
 from genbench.errors import ModelError
 
 SNAPSHOTS = 20  # how many states a training keeps on its way, one after the other
+CHECKS = 25  # how often weights are validated on the way
 
 
 class Batches:
@@ -64,20 +68,32 @@ class Average:
         self.updates += 1
         # Early averages must not remember the initial weights.
         decay = min(self.decay, self.updates / (self.updates + 10))
-        for kept, parameter in zip(self.shadow, self.module.parameters(), strict=True):
-            kept.lerp_(parameter, 1 - decay)
+        for mean, parameter in zip(self.shadow, self.module.parameters(), strict=True):
+            mean.lerp_(parameter, 1 - decay)
 
     @torch.no_grad()
     def apply(self) -> None:
-        for kept, parameter in zip(self.shadow, self.module.parameters(), strict=True):
-            parameter.copy_(kept)
+        for mean, parameter in zip(self.shadow, self.module.parameters(), strict=True):
+            parameter.copy_(mean)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The averages in the parameters' place for a while."""
+        weights = [parameter.detach().clone() for parameter in self.module.parameters()]
+        self.apply()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, weight in zip(self.module.parameters(), weights, strict=True):
+                    parameter.copy_(weight)
 
     def state_dict(self) -> dict[str, Any]:
         return {"shadow": self.shadow, "updates": self.updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for kept, value in zip(self.shadow, state["shadow"], strict=True):
-            kept.copy_(value)
+        for mean, value in zip(self.shadow, state["shadow"], strict=True):
+            mean.copy_(value)
         self.updates = state["updates"]
 
 
@@ -128,8 +144,11 @@ class Course:
             self.step += 1
             yield self.step
 
-    def report(self, figures: Mapping[str, float]) -> None:
-        """End a step with its figures. Raises ModelError where they, or the weights, are no longer finite."""
+    def report(self, figures: Mapping[str, float], shown: Mapping[str, float] | None = None) -> None:
+        """End a step with its figures, and others that are only shown.
+
+        Raises ModelError where the figures, or the weights, are no longer finite.
+        """
         for name, value in figures.items():
             self.recent[name] = [*self.recent.get(name, ()), value][-max(1, self.steps // 10) :]
         due = self.step == self.steps or self.step % max(1, self.steps // SNAPSHOTS) == 0
@@ -137,7 +156,8 @@ class Course:
             figures = {**figures, "weights": math.nan}
         snapshots = self.budget.snapshots
         good = all(math.isfinite(value) for value in figures.values())
-        report(self.budget, self.step, self.steps, figures, "" if good or snapshots is None else snapshots.diverged())
+        remedy = "" if good or snapshots is None else snapshots.diverged()
+        report(self.budget, self.step, self.steps, {**figures, **(shown or {})}, remedy)
         if due and snapshots is not None:
             self._keep(snapshots)
 
@@ -151,8 +171,8 @@ class Course:
             random["cuda"] = torch.cuda.get_rng_state()
         states = {name: part.state_dict() for name, part in self.parts.items()}
         buffers = {name: dict(part.named_buffers()) for name, part in self.parts.items() if isinstance(part, nn.Module)}
-        kept = {"step": self.step, "recent": self.recent, "random": random, "parts": states, "buffers": buffers}
-        snapshots.keep(kept)
+        parts = {"parts": states, "buffers": buffers}
+        snapshots.keep({"step": self.step, "recent": self.recent, "random": random, **parts})
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         for name, part in self.parts.items():
@@ -195,37 +215,130 @@ class Recipe(Protocol):
     def decay(self) -> float: ...
 
 
+class Split(NamedTuple):
+    """Items to learn from (n, *shape), and others of the train split, or None, by which the best weights are chosen."""
+
+    train: Tensor
+    validation: Tensor | None = None
+
+
+def validated(dataset: Dataset, items: int) -> Split:
+    """A data set's train split with at most `items` for validation, at most a fifth of it; none for 0.
+
+    They are those that the data set's makers set aside for that purpose, or else the same random ones for every model;
+    the held-out split is never touched.
+    """
+    if items == 0:
+        return Split(dataset.train)
+    if dataset.validation is not None:
+        return Split(dataset.train, dataset.validation[:items])
+    order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))
+    count = min(items, len(order) // 5)
+    return Split(dataset.train[order[count:]], dataset.train[order[:count]]) if count else Split(dataset.train)
+
+
+class Best:
+    """The state of a module that had the lowest score so far."""
+
+    def __init__(self) -> None:
+        self.score, self.step, self.weights = math.inf, 0, {}  # type: ignore[var-annotated]
+
+    def offer(self, score: float, step: int, module: nn.Module) -> None:
+        """Keep a copy of the module's state where its score is the lowest."""
+        if score < self.score:
+            weights = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+            self.score, self.step, self.weights = score, step, weights
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a training may have beyond a loss.
+
+    `average`: decay of the moving average of the weights. `memory`: what the loss remembers beyond the module.
+    `score`: what the best weights have the lowest mean of on the validation items, in nats per item: maps items
+    (n, *shape) to a number; `at_once` says how many of them it takes. Without it nothing is chosen.
+    """
+
+    average: float = 0.99
+    memory: Memory | None = None
+    score: Callable[[Tensor], Tensor] | None = None
+    at_once: int = 250
+
+
 def minimise(
     loss: Callable[[Tensor], Tensor],
     module: nn.Module,
-    data: Tensor,
+    data: Tensor | Split,
     budget: Budget,
     recipe: Recipe,
-    average: float = 0.99,
-    memory: Memory | None = None,
+    options: Options = Options(),
 ) -> dict[str, float]:
     """Minimise ``loss(minibatch)`` over the module's parameters and leave their moving average in it.
 
-    The learning rate falls to zero on a cosine, the decay is AdamW's, gradients are clipped at norm 5. `memory` is what
-    the loss remembers beyond the module. Returns the mean loss of the last tenth of the steps. Raises ModelError where
-    the loss is no longer finite.
+    The learning rate falls to zero on a cosine, the decay is AdamW's and spares biases, norms and all else of one axis,
+    gradients are clipped at norm 5. Where `data` has a validation part and the options a score, the averages that
+    scored best are left, of those at some 25 steps on the way. Returns the mean loss of the last tenth of the steps,
+    and the best score. Raises ModelError where the loss is no longer finite.
     """
+    split = Split(data) if isinstance(data, Tensor) else data
     device = next(module.parameters()).device
-    optimiser = torch.optim.AdamW(module.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+    optimiser = torch.optim.AdamW(decaying(module, recipe.decay), lr=recipe.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, budget.steps or recipe.steps)
-    averaged, feed = Average(module, average), Batches(data, recipe.batch)
-    parts = {"module": module, "optimiser": optimiser, "schedule": schedule, "average": averaged, "feed": feed}
-    course = Course(budget, recipe.steps, parts if memory is None else {**parts, "memory": memory})
+    averaged, best, feed = Average(module, options.average), Best(), Batches(split.train, recipe.batch)
+    parts: dict[str, Stateful] = {"module": module, "optimiser": optimiser, "schedule": schedule}
+    parts |= {"average": averaged, "best": best, "feed": feed}
+    course = Course(budget, recipe.steps, parts if options.memory is None else {**parts, "memory": options.memory})
+    choosing = split.validation is not None and options.score is not None
+    figures: dict[str, float] = {}
     module.train()
-    for _ in course:
+    for step in course:
         value = loss(next(feed).to(device))
         descend(value, optimiser, module)
         schedule.step()
         averaged.update()
-        course.report({"loss": value.item()})
+        if choosing and (step == course.steps or step % max(1, course.steps // CHECKS) == 0):
+            with averaged.applied():
+                score = mean_score(module, split, options)
+                best.offer(score, step, module)
+            figures = {"validation": score}
+        course.report({"loss": value.item()}, figures)
+    if choosing:
+        module.load_state_dict(best.weights)
+        module.eval()
+        return course.figures() | {"validation_nats": best.score, "best_step": best.step}
     averaged.apply()
     module.eval()
     return course.figures()
+
+
+def decaying(module: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """A module's parameters in two groups for an optimiser: with weight decay, and without it (those of one axis)."""
+    flat = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
+    others = [parameter for parameter in module.parameters() if parameter.ndim > 1]
+    groups = [{"params": others, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+@torch.no_grad()
+def mean_score(module: nn.Module, split: Split, options: Options) -> float:
+    """The mean of the options' score over the validation items, in eval mode and with random numbers of its own."""
+    assert split.validation is not None
+    assert options.score is not None
+    device = next(module.parameters()).device
+    training = module.training
+    module.eval()
+    total = 0.0
+    with seeding.scoped("validation"):  # the same draws at every check, so that only the weights differ
+        for part in split.validation.split(options.at_once):
+            total += float(options.score(part.to(device))) * len(part)
+    module.train(training)
+    return total / len(split.validation)
 
 
 def descend(loss: Tensor, optimiser: torch.optim.Optimizer, clipped: nn.Module | None = None) -> None:

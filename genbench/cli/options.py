@@ -31,6 +31,16 @@ weights = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Weights of the network behind the features, in place of those in the cache or downloaded.",
 )
+resize = click.option(
+    "--resize",
+    type=click.Choice(["tf", "clean", "torch"]),
+    help="Bring images to the network's size as other tools do: TensorFlow's, clean-fid's or torchvision's way.",
+)
+suite = click.option(
+    "--suite",
+    type=click.Choice(["adm", "edm", "full"]),
+    help="The metrics and features that an evaluator of papers reports: guided-diffusion's, EDM's, or all of them.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print result rows as JSON lines in place of the table.")
 metrics = click.option(
     "--metric", "metrics", multiple=True, help="Only these metrics, NAME or module:factory; repeatable."

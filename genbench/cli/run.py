@@ -167,14 +167,13 @@ def _show(outcome: Outcome, task: Task, folder: Path, as_json: bool, part: tuple
         for row in outcome.rows:
             click.echo(json.dumps(asdict(row)))
     rows = boards.read(folder, task.benchmark.name)
-    records = boards.records(folder)
-    boards.Board.of(rows, records=records).save(folder)
+    boards.Board.of(rows).save(folder)
     if as_json:
         return
     protocols = {column.name: task.protocol.fingerprint(m) for m in task.metrics for column in m.columns}
     named = sorted({row.model for row in outcome.rows}) if len(outcome.rows) else []
     columns, top = part
-    board = boards.Board.of(rows, protocols, records=records)
+    board = boards.Board.of(rows, protocols)
     board.show(output(), columns=columns, top=top, always=named)
     where = f" (its own protocol: {task.variant})" if task.variant else ""
     click.echo(f"{folder}/{where}: results.jsonl, leaderboard.csv, leaderboard.md, samples/*.png", err=True)

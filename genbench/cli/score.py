@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genbench.cli import options
+from genbench.plugins.suites import SUITES
 
 if TYPE_CHECKING:
     from genbench.evaluation.extraction import Reading
@@ -18,15 +19,14 @@ if TYPE_CHECKING:
 reading_options = options.all_of(
     click.option(
         "--features",
-        default="inception",
-        show_default=True,
-        help="Extractor: inception[:TAP], torchvision:NAME[:LAYER], module:factory, or one of genbench list features.",
+        help="[default: inception] Extractor: inception[:TAP], torchvision:NAME[:LAYER], module:factory, or one of genbench list features.",
     ),
     click.option("-n", type=click.IntRange(min=1), help="At most so many images of each set, drawn by the seed."),
     click.option("--seed", default=0, show_default=True, help="Same seed, same images."),
     options.device,
     options.precision,
     options.weights,
+    options.resize,
     click.option(
         "--workers", type=click.IntRange(min=0), help="Threads that decode images.  [default: one per processor]"
     ),
@@ -46,7 +46,7 @@ def _reading(chosen: dict[str, Any]) -> Reading:
     from genbench.plugins.extractors import Computing
 
     devices.check(chosen["device"])
-    computing = Computing(chosen["device"], chosen["precision"], chosen["weights"])
+    computing = Computing(chosen["device"], chosen["precision"], chosen["weights"], chosen["resize"])
     return Reading(computing, chosen["n"], chosen["seed"], chosen["workers"], chosen["on_bad_file"])
 
 
@@ -54,6 +54,7 @@ def _reading(chosen: dict[str, Any]) -> Reading:
 @click.argument("real", type=click.Path(path_type=Path))
 @click.argument("fake", type=click.Path(path_type=Path))
 @options.metrics
+@options.suite
 @click.option("--train", type=click.Path(path_type=Path), help="What the generator learnt from, to find copies of it.")
 @click.option(
     "--save-samples", type=click.Path(dir_okay=False, path_type=Path), help="Keep FAKE as it was read, as an .npz."
@@ -65,11 +66,12 @@ def score(
     real: Path,
     fake: Path,
     metrics: tuple[str, ...],
+    suite: str | None,
     train: Path | None,
     save_samples: Path | None,
     worst: int | None,
     as_json: bool,
-    features: str,
+    features: str | None,
     **chosen: Any,
 ) -> None:
     """Compare the images FAKE with the images REAL: FID, KID, precision, recall and more, with standard errors.
@@ -81,6 +83,10 @@ def score(
     from genbench.cli.console import Shown
     from genbench.evaluation import score as scoring
 
+    if suite is not None:
+        metrics += SUITES[suite].metrics
+        features, chosen["resize"] = features or SUITES[suite].features, chosen["resize"] or SUITES[suite].resize
+    features = features or scoring.DEFAULT_FEATURES
     reading = _reading(chosen)
     with Shown("sets") as progress:
         reading = replace(reading, tell=progress.sets)
@@ -106,7 +112,7 @@ def score(
     "-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The .npz to be written."
 )
 @reading_options
-def stats(path: Path, out: Path, features: str, **chosen: Any) -> None:
+def stats(path: Path, out: Path, features: str | None, **chosen: Any) -> None:
     """Write mean and covariance of the features of IMAGES, for later scores against them by this tool or another.
 
     The .npz holds mu (D,), sigma (D, D), n, and the fingerprint of the features.
@@ -116,7 +122,9 @@ def stats(path: Path, out: Path, features: str, **chosen: Any) -> None:
 
     reading = _reading(chosen)
     with Shown("sets") as progress:
-        images = scoring.stats(path, out, features, reading=replace(reading, tell=progress.sets))
+        images = scoring.stats(
+            path, out, features or scoring.DEFAULT_FEATURES, reading=replace(reading, tell=progress.sets)
+        )
     for note in scoring.notes_on(images):
         click.echo(f"warning: {note}", err=True)
     dimensions = images.features.embeddings.shape[1]

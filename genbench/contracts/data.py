@@ -62,8 +62,9 @@ class Source:
 class Dataset:
     """A fixed train and held-out split; labels are int64 ``(n,)`` where known. Truth is given where it is known.
 
-    `source` is what they are translated from, where a benchmark is about that. `true_log_prob` maps ``(n, *shape)`` to
-    float64 ``(n,)`` in nats; `entropy` is its exact negative expectation.
+    `validation` are items (n, *shape) that the makers of the data set aside for choices made while training; no number
+    of a board reads them. `source` is what they are translated from, where a benchmark is about that. `true_log_prob`
+    maps ``(n, *shape)`` to float64 ``(n,)`` in nats; `entropy` is its exact negative expectation.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Dataset:
     true_log_prob: Callable[[Tensor], Tensor] | None = None
     entropy: float | None = None
     source: Source | None = None
+    validation: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.source is None or not self.source.paired:

@@ -149,13 +149,17 @@ class Evidence(Protocol):
 
     def once(self, key: Hashable, compute: Callable[[], T], /) -> T: ...  # what several metrics make of both sides
 
+    def through(self, features: str, /) -> Evidence: ...  # the same items, seen by the extractor of that name
+
 
 class Metric(Protocol):
     """A frozen dataclass whose fields are its parameters; they enter the protocol fingerprint as they are.
 
     `reads` names the evidence behind the numbers, `min_samples` the fewest samples they can be computed from. An
     optional class attribute `version` (1 where it is absent) is raised when the definition of its numbers changes:
-    that makes this metric's earlier rows stale, and no others.
+    that makes this metric's earlier rows stale, and no others. An optional attribute `features` names the extractors
+    through which the metric looks, in place of the one behind the evidence that it is given: their fingerprints enter
+    its protocol, and their names its rows.
     """
 
     @property

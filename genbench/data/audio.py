@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 import wave
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import torch
 from torch import Tensor
 
 from genbench.contracts import Dataset, SampleSpec
-from genbench.data import files
+from genbench.data.folders import classes_of, files_below, halves, splits_of
 from genbench.errors import DataError
+from genbench.storage.regular import open_regular, reason, shown
 
+SUFFIXES = frozenset({".wav"})
 MU = 255
 CLIP = 1024  # samples of one item: 128 ms at 8 kHz
 
@@ -38,8 +42,8 @@ def decode(levels: np.ndarray) -> np.ndarray:
 
 
 def recordings(path: Path) -> list[Path]:
-    """The WAV files in a folder and its subfolders, sorted."""
-    return sorted(file for file in path.rglob("*") if file.suffix.lower() == ".wav" and file.is_file())
+    """The WAV files in a folder and its subfolders, sorted folder by folder."""
+    return sorted(files_below(path, SUFFIXES))
 
 
 def load(path: Path, clip: int = CLIP) -> Dataset:
@@ -50,24 +54,25 @@ def load(path: Path, clip: int = CLIP) -> Dataset:
     file has clips in both splits. Subfolders of a split are its classes when every file lies in one. Raises DataError
     that names the file for what is not such audio, for silence, and for files shorter than a clip.
     """
-    if (path / "train").is_dir() and (path / "test").is_dir():
-        folders = path / "train", path / "test"
-        train, heldout = recordings(folders[0]), recordings(folders[1])
-        for folder, found in zip(folders, (train, heldout), strict=True):
-            if not found:
-                raise DataError(f"{folder} holds no WAV files")
-        (train_classes, classes), (heldout_classes, others) = (
-            files.classes_of(*split) for split in zip((train, heldout), folders, strict=True)
-        )
+    splits = splits_of(path)
+    if splits is not None:
+        train, heldout = map(recordings, splits)
+        for folder, paths in zip(splits, (train, heldout), strict=True):
+            if not paths:
+                raise DataError(f"{shown(folder)} holds no WAV files")
+        train_classes, classes = classes_of(train, splits[0])
+        heldout_classes, others = classes_of(heldout, splits[1])
         if classes != others:
-            raise DataError(f"{path}/train and {path}/test hold different class folders; make them the same")
+            raise DataError(
+                f"{shown(path)}/train and {shown(path)}/test hold different class folders; make them the same"
+            )
     else:
-        found = recordings(path)
-        if len(found) < 2:
-            raise DataError(f"{path} holds {len(found)} WAV file; a benchmark needs at least two")
-        labels, classes = files.classes_of(found, path)
-        first, second = files.halves(len(found))
-        train, heldout = [found[i] for i in first], [found[i] for i in second]
+        paths = recordings(path)
+        if len(paths) < 2:
+            raise DataError(f"{shown(path)} holds {len(paths)} WAV file; a benchmark needs at least two")
+        labels, classes = classes_of(paths, path)
+        first, second = halves(len(paths))
+        train, heldout = [paths[i] for i in first], [paths[i] for i in second]
         train_classes, heldout_classes = (None, None) if labels is None else (labels[first], labels[second])
     signals, counts = _read([*train, *heldout], clip)
     whole = torch.from_numpy(encode(signals))
@@ -95,18 +100,22 @@ def _read(paths: list[Path], clip: int) -> tuple[np.ndarray, list[int]]:
         rate, signal = read_wav(path)
         first_rate = first_rate or rate
         if rate != first_rate:
-            raise DataError(f"{path} has {rate} samples a second while {paths[0]} has {first_rate}; resample one")
+            raise DataError(
+                f"{shown(path)} has {rate} samples a second while {shown(paths[0])} has {first_rate}; resample one"
+            )
         if len(signal) < clip:
             short.append((path, len(signal)))
             continue
         if signal.min() == signal.max():
-            raise DataError(f"{path} is silent; remove it")
+            raise DataError(f"{shown(path)} is silent; remove it")
         clips.append(signal[: len(signal) // clip * clip].reshape(-1, clip))
     if short:
         path, length = short[0]
         rest = len(short) - 1
         others = f", and so {'is 1 other file' if rest == 1 else f'are {rest} other files'}" if rest else ""
-        raise DataError(f"{path} is too short: {length} samples, a clip has {clip}{others}; remove or lengthen them")
+        raise DataError(
+            f"{shown(path)} is too short: {length} samples, a clip has {clip}{others}; remove or lengthen them"
+        )
     return np.concatenate(clips), [len(part) for part in clips]
 
 
@@ -115,27 +124,33 @@ def read_wav(path: Path) -> tuple[int, np.ndarray]:
 
     Raises DataError for files that are not PCM of 8 or 16 bits, not mono, truncated, or not WAV at all.
     """
-    try:
-        with wave.open(str(path), "rb") as file:
-            channels, bits, samples = file.getnchannels(), 8 * file.getsampwidth(), file.getnframes()
-            if channels != 1:
-                raise DataError(f"{path} has {channels} channels; mix it down to mono")
-            if bits not in (8, 16):
-                raise DataError(f"{path} has {bits}-bit samples; convert it to 16-bit PCM")
-            rate = file.getframerate()
-            # A header may promise gigabytes that are not there.
-            data = file.readframes(min(samples, path.stat().st_size))
-    except wave.Error as error:
-        if str(error).startswith("unknown format"):
-            raise DataError(f"{path} is not PCM ({error}), perhaps float; convert it to 16-bit PCM") from error
-        raise DataError(f"{path} is not a WAV file ({error})") from error
-    except EOFError as error:
-        raise DataError(f"{path} is not a WAV file, or its header is truncated") from error
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+    name = shown(path)
+    with open_regular(path) as content:
+        try:
+            with wave.open(content, "rb") as file:
+                channels, bits, samples = file.getnchannels(), 8 * file.getsampwidth(), file.getnframes()
+                rate = file.getframerate()
+                if channels != 1:
+                    raise DataError(f"{name} has {channels} channels; mix it down to mono")
+                if bits not in (8, 16):
+                    raise DataError(f"{name} has {bits}-bit samples; convert it to 16-bit PCM")
+                if rate < 1:
+                    raise DataError(f"{name} is damaged: it claims {rate} samples a second; repair or remove it")
+                # A header may promise gigabytes that are not there.
+                data = file.readframes(min(samples, os.fstat(content.fileno()).st_size))
+        except wave.Error as error:
+            if str(error).startswith("unknown format"):
+                raise DataError(
+                    f"{name} is not PCM ({reason(error)}), perhaps float; convert it to 16-bit PCM"
+                ) from error
+            raise DataError(f"{name} is not a WAV file ({reason(error)})") from error
+        except (EOFError, struct.error) as error:
+            raise DataError(f"{name} is not a WAV file, or its header is truncated") from error
+        except (OSError, ValueError, RuntimeError) as error:
+            raise DataError(f"cannot read {name}: {reason(error)}; repair or remove it") from error
     held = len(data) * 8 // bits
     if held < samples:
-        raise DataError(f"{path} is truncated: it holds {held} of the {samples} samples that its header says")
+        raise DataError(f"{name} is truncated: it holds {held} of the {samples} samples that its header says")
     if bits == 8:  # unsigned, unlike every other width
         return rate, (np.frombuffer(data, np.uint8).astype(np.float64) - 128) / 128
     return rate, np.frombuffer(data, "<i2").astype(np.float64) / 32768

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from genbench.contracts import Dataset, SampleSpec
 from genbench.data.locations import obtain
+from genbench.errors import DataError
+from genbench.storage.regular import reason, shown
 
 FILES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
 FOLDER = "cifar-10-batches-py"
@@ -23,7 +25,10 @@ def cifar10(root: Path | None = None) -> Dataset:
 
     paths = obtain("cifar10", root, FILES, (FOLDER, f"cifar10/{FOLDER}"), lambda home: CIFAR10(home, download=True))
     home = paths[0].parent.parent
-    train, heldout = CIFAR10(home, train=True), CIFAR10(home, train=False)
+    try:  # torchvision compares every file's MD5 before it unpickles any
+        train, heldout = CIFAR10(home, train=True), CIFAR10(home, train=False)
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{shown(paths[0].parent)} does not hold CIFAR-10 ({reason(error)}); fetch it again") from error
 
     def images(split: CIFAR10) -> Tensor:
         return torch.from_numpy(split.data).permute(0, 3, 1, 2).contiguous()

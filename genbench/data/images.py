@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from genbench.data.folders import files_below
 from genbench.errors import DataError
+from genbench.storage.regular import open_regular, reason, shown
+
+__all__ = ["REMARKS", "SUFFIXES", "decode", "find", "shown", "size_of"]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
+# What a file's content may be, whatever its name: Pillow reads more, but runs other programs for some of it (EPS).
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "DIB")
 
 # What decoding may have left out of a picture or changed in it.
 REMARKS = (
@@ -23,38 +28,14 @@ REMARKS = (
 )
 
 
-def shown(path: Path | str) -> str:
-    """A path as it can be printed on any terminal, whatever bytes and control characters its name holds."""
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def size_of(shape: Sequence[int]) -> str:
     """A shape (H, W, C) as people say it."""
     return f"{shape[1]}x{shape[0]} with {shape[2]} channel" + ("s" if shape[2] > 1 else "")
 
 
-def find(folder: Path, suffixes: frozenset[str] = SUFFIXES) -> list[Path]:
-    """Every image file below a folder, sorted; upper-case suffixes count, links are followed, loops of links end.
-
-    Raises DataError where a folder cannot be read.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise DataError(f"cannot read the folder {shown(error.filename)}: {error.strerror}") from error
-
-    found: list[Path] = []
-    seen: set[str] = set()
-    for here, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
-        seen.add(os.path.realpath(here))
-        folders[:] = sorted(name for name in folders if not _goes_up(os.path.join(here, name), seen))
-        found += [Path(here, name) for name in names if Path(name).suffix.lower() in suffixes]
-    return sorted(found, key=os.fsencode)
-
-
-def _goes_up(path: str, seen: set[str]) -> bool:
-    """Whether a folder is a link to one that was walked already."""
-    return os.path.islink(path) and os.path.realpath(path) in seen
+def find(folder: Path) -> list[Path]:
+    """Every image file below a folder, as `folders.files_below` finds them. Raises DataError as that does."""
+    return files_below(folder, SUFFIXES)
 
 
 def decode(file: Path) -> tuple[np.ndarray, int]:
@@ -64,17 +45,22 @@ def decode(file: Path) -> tuple[np.ndarray, int]:
     8, which Pillow's own conversion would clip. Raises DataError for what cannot be read, floating-point pixels, and
     pictures so large that they may be decompression bombs.
     """
-    try:
-        with Image.open(file) as image:
-            if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-                raise DataError(f"has {image.width}x{image.height} pixels, which may be a decompression bomb")
-            return _pixels(image)
-    except DataError as error:
-        raise DataError(f"{shown(file)}: {error}") from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        raise DataError(f"cannot read {shown(file)}: {_reason(error, file)}") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"{shown(file)}: may be a decompression bomb: {error}") from error
+    with open_regular(file) as content:
+        try:
+            with Image.open(content, formats=FORMATS) as image:
+                if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+                    raise DataError(f"has {image.width}x{image.height} pixels, which may be a decompression bomb")
+                return _pixels(image)
+        except DataError as error:
+            raise DataError(f"{shown(file)} {error}") from error
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise DataError(f"{shown(file)} may be a decompression bomb: {reason(error)}") from error
+        except UnidentifiedImageError as error:
+            raise DataError(
+                f"cannot read {shown(file)}: it is damaged at its beginning, or none of {', '.join(FORMATS)}"
+            ) from error
+        except Exception as error:  # decoders raise two dozen kinds of errors on damaged headers
+            raise DataError(f"cannot read {shown(file)}: {reason(error)}") from error
 
 
 def _pixels(image: Image.Image) -> tuple[np.ndarray, int]:
@@ -94,11 +80,3 @@ def _pixels(image: Image.Image) -> tuple[np.ndarray, int]:
     if mode in ("1", "L", "LA", "La"):
         return np.asarray(image.convert("L"))[:, :, None], remark
     return np.asarray(image.convert("RGB")), remark
-
-
-def _reason(error: BaseException, file: Path) -> str:
-    """Pillow's message without the path, which the sentence has already."""
-    if isinstance(error, FileNotFoundError):
-        return "a broken link, or a file that is gone"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return (text or type(error).__name__).replace(repr(str(file)), "it").replace(str(file), "it")

@@ -7,7 +7,8 @@ use; H. Xiao et al., "Fashion-MNIST" (2017).
 
 from __future__ import annotations
 
-import gzip
+import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,14 @@ import torch
 from torch import Tensor
 
 from genbench.contracts import Dataset, SampleSpec
-from genbench.data.locations import find, obtain
+from genbench.data.locations import content, find, obtain
 from genbench.errors import DataError
+from genbench.storage.regular import reason, shown
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 BINARY_URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/binarized_mnist_{}.amat"
 BINARY_SPLITS = ("train", "valid", "test")
+PIXELS = 28 * 28
 CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
@@ -41,24 +44,44 @@ def fashion_mnist(root: Path | None = None) -> Dataset:
 
 
 def mnist_binary(root: Path | None = None) -> Dataset:
-    """50,000 train and 10,000 held-out (test) images (1, 28, 28), values 0 and 1.
+    """50,000 train, 10,000 validation and 10,000 held-out (test) images (1, 28, 28), values 0 and 1.
 
     Reads ``binarized_mnist.npz`` (arrays train, valid, test of packed bits) or the three original ``.amat`` files.
     """
     packed = find(root, ("binarized_mnist.npz",), (".", "mnist-binary")) if root is not None else None
     if packed is not None:
         with np.load(packed[0]) as arrays:
-            train, heldout = (np.unpackbits(arrays[name], axis=1)[:, :784] for name in ("train", "test"))
+            splits = [np.unpackbits(arrays[name], axis=1)[:, :784] for name in BINARY_SPLITS]
     else:
         names = tuple(f"binarized_mnist_{split}.amat" for split in BINARY_SPLITS)
         paths = obtain("mnist-binary", root, names, ("mnist-binary", "."), _download_binary)
-        train, heldout = (np.loadtxt(path, dtype=np.uint8) for path in (paths[0], paths[2]))
+        splits = [np.loadtxt(path, dtype=np.uint8) for path in paths]
+    train, validation, heldout = (torch.from_numpy(split.reshape(-1, 1, 28, 28)) for split in splits)
     return Dataset(
         name="mnist-binary",
         spec=SampleSpec((1, 28, 28), 2),
-        train=torch.from_numpy(train.reshape(-1, 1, 28, 28)),
-        heldout=torch.from_numpy(heldout.reshape(-1, 1, 28, 28)),
+        train=train,
+        heldout=heldout,
+        validation=validation,
     )
+
+
+def _unpacked(path: Path, bits: np.ndarray) -> np.ndarray:
+    if bits.dtype != np.uint8 or bits.ndim != 2 or bits.shape[1] != PIXELS // 8 or not len(bits):
+        raise DataError(
+            f"{shown(path)} holds {bits.dtype} {bits.shape}, not packed bits uint8 (n, {PIXELS // 8}); fetch it again"
+        )
+    return np.unpackbits(bits, axis=1)
+
+
+def _read_bits(path: Path) -> np.ndarray:
+    try:
+        values = np.loadtxt(io.BytesIO(content(path) or b"?"), dtype=np.uint8, ndmin=2)
+    except ValueError as error:
+        raise DataError(f"{shown(path)} is no table of numbers ({reason(error)}); fetch it again") from error
+    if values.shape[1] != PIXELS or values.max() > 1:
+        raise DataError(f"{shown(path)} holds no rows of {PIXELS} pixels 0 or 1; fetch it again")
+    return values
 
 
 def _download_binary(home: Path) -> None:
@@ -71,6 +94,14 @@ def _download_binary(home: Path) -> None:
 def _idx(name: str, root: Path | None, folders: tuple[str, ...], classes: tuple[str, ...], download: object) -> Dataset:
     paths = obtain(name, root, FILES, folders, download)  # type: ignore[arg-type]
     train, train_labels, heldout, heldout_labels = map(read_idx, paths)
+    for place, (items, labels) in enumerate(((train, train_labels), (heldout, heldout_labels))):
+        if items.shape[1:] != (28, 28) or labels.shape != items.shape[:1] or not len(items):
+            raise DataError(
+                f"{shown(paths[2 * place])} and its labels hold arrays of shape {tuple(items.shape)} and "
+                f"{tuple(labels.shape)}, not (n, 28, 28) and (n,); fetch them again"
+            )
+        if int(labels.max()) >= len(classes):
+            raise DataError(f"{shown(paths[2 * place + 1])} holds the class {int(labels.max())}; fetch it again")
     return Dataset(
         name=name,
         spec=SampleSpec((1, 28, 28), 256),
@@ -84,14 +115,10 @@ def _idx(name: str, root: Path | None, folders: tuple[str, ...], classes: tuple[
 
 def read_idx(path: Path) -> Tensor:
     """The uint8 array in an idx file, gzipped or not. Raises DataError where it is damaged or of another type."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = file.read()
-    except (OSError, EOFError) as error:
-        raise DataError(f"cannot read {path}: {error}; fetch it again") from error
-    axes = content[3] if len(content) > 4 and content[:3] == b"\0\0\x08" else 0
-    shape = np.frombuffer(content, ">i4", axes, 4) if axes and len(content) >= 4 + 4 * axes else np.zeros(1, int)
-    values = content[4 + 4 * axes :]
-    if not axes or len(values) != np.prod(shape, dtype=np.int64):
-        raise DataError(f"{path} is damaged or no idx file of bytes; fetch it again")
-    return torch.from_numpy(np.frombuffer(values, np.uint8).reshape(shape).copy())
+    whole = content(path)
+    axes = whole[3] if len(whole) > 4 and whole[:3] == b"\0\0\x08" else 0
+    start = 4 + 4 * axes
+    shape = np.frombuffer(whole, ">u4", axes, 4).tolist() if axes and len(whole) >= start else []
+    if not shape or len(whole) - start != math.prod(shape):
+        raise DataError(f"{shown(path)} is damaged or no idx file of bytes; fetch it again")
+    return torch.from_numpy(np.frombuffer(whole, np.uint8, offset=start).reshape(shape).copy())

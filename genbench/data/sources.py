@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,11 +15,27 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from genbench.contracts import SampleSpec
 from genbench.data import images
-from genbench.data.files import classes_of
+from genbench.data.digests import PixelDigest, digest_of_items, pixel_digest
+from genbench.data.folders import classes_of
 from genbench.errors import DataError
+from genbench.storage import npz
+from genbench.storage.regular import open_regular, shown
 
+__all__ = [
+    "ArrayImages",
+    "FolderImages",
+    "Images",
+    "Loaded",
+    "PixelDigest",
+    "default_workers",
+    "digest_of_items",
+    "open_images",
+    "pixel_digest",
+    "read",
+]
+
+HASHED = 2**22  # bytes of an array that are hashed at once
 AHEAD = 4  # pictures per worker that are decoded before they are asked for
 
 
@@ -40,7 +55,9 @@ class Images(Protocol):
 
     def load(self, index: int, /) -> tuple[np.ndarray, int]: ...  # uint8 (H, W, C), and an index of images.REMARKS
 
-    def digest(self, chosen: Sequence[int], workers: int, /) -> str: ...  # of the content of some of them
+    def digest(self, chosen: Sequence[int], workers: int, /) -> str: ...  # of the content of some, without decoding
+
+    def pixel_digest(self, chosen: Sequence[int], workers: int, /) -> str: ...  # of the pixels of some, see digests
 
     def called(self, index: int, /) -> str: ...  # what to call one of them in a message
 
@@ -61,21 +78,25 @@ class FolderImages:
         return images.decode(self.paths[index])
 
     def digest(self, chosen: Sequence[int], workers: int, /) -> str:
-        def one(index: int) -> bytes:
+        def digest_of(index: int) -> bytes:
             try:
-                with self.paths[index].open("rb") as file:
+                with open_regular(self.paths[index]) as file:
                     return hashlib.file_digest(file, "sha256").digest()
-            except OSError as error:  # decoding will say so; until then it must only differ from readable files
-                return repr(error).encode()
+            except (DataError, OSError):  # decoding will say so; until then it must only differ from readable files
+                return bytes(hashlib.sha256().digest_size)
 
         digest = hashlib.sha256(b"files")
         with ThreadPoolExecutor(max(1, workers)) as pool:
-            for part in pool.map(one, chosen):
+            for part in pool.map(digest_of, chosen):
                 digest.update(part)
         return digest.hexdigest()
 
+    def pixel_digest(self, chosen: Sequence[int], workers: int, /) -> str:
+        """Of those that can be read."""
+        return pixel_digest(loaded.pixels for loaded in read(self, chosen, workers) if loaded.pixels is not None)
+
     def called(self, index: int, /) -> str:
-        return images.shown(self.paths[index])
+        return shown(self.paths[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +115,13 @@ class ArrayImages:
         return np.ascontiguousarray(self.array[index]), 0
 
     def digest(self, chosen: Sequence[int], workers: int, /) -> str:
-        digest = hashlib.sha256(f"array {self.array.shape[1:]}".encode())
-        for index in chosen:
-            digest.update(np.ascontiguousarray(self.array[index]).data)
+        return self.pixel_digest(chosen, workers)
+
+    def pixel_digest(self, chosen: Sequence[int], workers: int, /) -> str:
+        digest = PixelDigest()
+        count = max(1, HASHED // (self.array[:1].nbytes or 1))
+        for start in range(0, len(chosen), count):
+            digest.add_batch(self.array[list(chosen[start : start + count])])
         return digest.hexdigest()
 
     def called(self, index: int, /) -> str:
@@ -113,53 +138,18 @@ def open_images(source: Path | str | np.ndarray | Tensor) -> Images:
         array = source.detach().cpu().numpy() if isinstance(source, Tensor) else source
         return ArrayImages("array", _checked(array, "the array"))
     path = Path(source)
-    name = path.name if path.suffix in (".npz", ".npy") else path.resolve().name
-    if path.is_dir():
+    if os.path.isdir(path):
         paths = images.find(path)
         if not paths:
-            raise DataError(f"{images.shown(path)} holds no images ({', '.join(sorted(images.SUFFIXES))})")
-        return FolderImages(name, paths, *classes_of(paths, path))
-    if not path.exists():
-        raise DataError(f"{images.shown(path)} does not exist; give a folder of images, an .npz or an .npy")
+            raise DataError(f"{shown(path)} holds no images ({', '.join(sorted(images.SUFFIXES))})")
+        return FolderImages(path.resolve().name, paths, *classes_of(paths, path))
+    with open_regular(path):  # what is missing, or is a pipe, is that before it is of a wrong suffix
+        pass
     if path.suffix.lower() not in (".npz", ".npy"):
-        raise DataError(f"{images.shown(path)} is neither a folder, nor an .npz, nor an .npy")
-    return ArrayImages(name, _checked(_read(path), f"{images.shown(path)}"))
-
-
-def _read(path: Path) -> np.ndarray:
-    """The array of a file, mapped into memory where it is stored as it is."""
-    shown = images.shown(path)
-    try:
-        if path.suffix.lower() == ".npy":
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            if "arr_0" not in names:
-                hint = "; statistics are scored with --metric fid" if {"mu", "sigma"} <= set(names) else ""
-                raise DataError(f"{shown} has no array named arr_0 (it has {', '.join(names) or 'none'}){hint}")
-            entry = archive.getinfo("arr_0.npy")
-        if entry.compress_type == zipfile.ZIP_STORED:
-            return _mapped(path, entry)
-        with np.load(path, allow_pickle=False) as arrays:
-            return arrays["arr_0"]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        if any(sign in str(error) for sign in ("pickle", "Object arrays", "Python objects")):
-            raise DataError(f"{shown} holds pickled objects, which may run code; save a plain uint8 array") from error
-        raise DataError(f"cannot read {shown}: {error}") from error
-
-
-def _mapped(path: Path, entry: zipfile.ZipInfo) -> np.ndarray:
-    """An uncompressed member of a zip archive as a memory map."""
-    with path.open("rb") as file:
-        file.seek(entry.header_offset + 26)
-        name_length, extra_length = np.frombuffer(file.read(4), "<u2").tolist()
-        file.seek(entry.header_offset + 30 + name_length + extra_length)
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-        if dtype.hasobject:
-            raise ValueError("Object arrays cannot be loaded")
-        return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")
+        raise DataError(f"{shown(path)} is neither a folder, nor an .npz, nor an .npy; give one of these")
+    if npz.are_statistics(path):
+        raise DataError(f"{shown(path)} holds statistics and no images; they are scored with --metric fid")
+    return ArrayImages(path.name, _checked(npz.read(path, ("arr_0",))["arr_0"], shown(path)))
 
 
 def _checked(array: np.ndarray, what: str) -> np.ndarray:
@@ -196,23 +186,23 @@ class Loaded:
 def read(source: Images, chosen: Sequence[int], workers: int) -> Iterator[Loaded]:
     """The chosen images in order, decoded ahead by threads: decoders release Python's lock, as networks do."""
 
-    def one(index: int) -> Loaded:
+    def load(index: int) -> Loaded:
         try:
             return Loaded(index, *source.load(index))
         except DataError as error:
             return Loaded(index, None, fault=str(error))
 
     if workers < 1:
-        yield from map(one, chosen)
+        yield from map(load, chosen)
         return
     waiting: deque[Future[Loaded]] = deque()
     rest = iter(chosen)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            waiting.extend(pool.submit(one, index) for index in islice(rest, AHEAD * workers))
+            waiting.extend(pool.submit(load, index) for index in islice(rest, AHEAD * workers))
             while waiting:
                 yield waiting.popleft().result()
-                waiting.extend(pool.submit(one, index) for index in islice(rest, 1))
+                waiting.extend(pool.submit(load, index) for index in islice(rest, 1))
         finally:
             for future in waiting:
                 future.cancel()
@@ -222,30 +212,3 @@ def default_workers() -> int:
     """Threads that decode: one for each processor that this process may use, 8 at most."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(8, available)
-
-
-class PixelDigest:
-    """A hash of images, one by one in order: the same for the same pictures from files, arrays or data sets."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256(b"images")
-
-    def add(self, pixels: np.ndarray) -> None:
-        """Take in one image, uint8 (H, W, C)."""
-        self._digest.update(f"{pixels.shape} ".encode())
-        self._digest.update(np.ascontiguousarray(pixels).data)
-
-    def hexdigest(self) -> str:
-        return self._digest.hexdigest()
-
-
-def digest_of_items(items: Tensor, spec: SampleSpec) -> str:
-    """A hash of items (n, *shape); of images of 256 levels the one that `PixelDigest` gives."""
-    if spec.is_image and spec.levels == 256:
-        digest = PixelDigest()
-        for image in items.permute(0, 2, 3, 1).contiguous().numpy():
-            digest.add(image)
-        return digest.hexdigest()
-    plain = hashlib.sha256(repr((spec.levels, tuple(items.shape))).encode())
-    plain.update(items.contiguous().numpy().tobytes())
-    return plain.hexdigest()

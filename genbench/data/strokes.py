@@ -17,7 +17,6 @@ Recognition" (1996), for pendigits.
 from __future__ import annotations
 
 import functools
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,8 +27,9 @@ from torch import Tensor
 
 from genbench.contracts import Dataset, SampleSpec
 from genbench.data.digits import digits
-from genbench.data.locations import obtain
+from genbench.data.locations import content, obtain
 from genbench.errors import DataError
+from genbench.storage.regular import shown
 
 Integers = NDArray[np.int64]
 
@@ -127,13 +127,12 @@ def _download(home: Path) -> None:
 def read_pendigits(path: Path) -> tuple[Integers, Tensor]:
     """Pen positions (n, 8, 2) within 0..100 and classes int64 (n,). Raises DataError that names the first bad line."""
     try:
-        with gzip.open(path, "rt", encoding="ascii") if path.suffix == ".gz" else path.open(encoding="ascii") as file:
-            lines = file.read().splitlines()
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}; fetch it again") from error
+        lines = content(path).decode("ascii").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot read {shown(path)}: {error}; fetch it again") from error
     rows = [_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not rows:
-        raise DataError(f"{path} holds no digits; fetch it again")
+        raise DataError(f"{shown(path)} holds no digits; fetch it again")
     values = np.array(rows, dtype=np.int64)
     return values[:, :-1].reshape(-1, POINTS, 2), torch.from_numpy(values[:, -1].copy())
 
@@ -142,14 +141,16 @@ def _row(path: Path, number: int, line: str) -> list[int]:
     try:
         row = [int(value) for value in line.split(",")]
     except ValueError:
-        raise DataError(f"{path}, line {number}: {line.strip()[:60]!r} are not whole numbers between commas") from None
+        raise DataError(
+            f"{shown(path)}, line {number}: {line.strip()[:60]!r} are not whole numbers between commas"
+        ) from None
     if len(row) != 2 * POINTS + 1:
-        raise DataError(f"{path}, line {number} has {len(row)} numbers, not {2 * POINTS} positions and a class")
+        raise DataError(f"{shown(path)}, line {number} has {len(row)} numbers, not {2 * POINTS} positions and a class")
     wrong = next((value for value in row[:-1] if not 0 <= value <= LARGEST), None)
     if wrong is not None:
-        raise DataError(f"{path}, line {number}: the position {wrong} is not within 0..{LARGEST}")
+        raise DataError(f"{shown(path)}, line {number}: the position {wrong} is not within 0..{LARGEST}")
     if not 0 <= row[-1] < len(CLASSES):
-        raise DataError(f"{path}, line {number}: the class {row[-1]} is not within 0..{len(CLASSES) - 1}")
+        raise DataError(f"{shown(path)}, line {number}: the class {row[-1]} is not within 0..{len(CLASSES) - 1}")
     return row
 
 

@@ -17,6 +17,7 @@ from genbench.evaluation.reference import Reference
 from genbench.plugins import extractors, registry
 from genbench.plugins.bundled_benchmarks import PIXEL_METRICS, SEQUENCE_METRICS
 from genbench.plugins.cards import Benchmark
+from genbench.plugins.datasets import dataset_named
 from genbench.plugins.extractors import Computing
 from genbench.plugins.metrics import metric_named
 
@@ -81,7 +82,19 @@ class Task:
             n=self.n,
             reference=reference.size,
             features=self.extractor.name,
+            fingerprint_of=lambda features: self.through(features).extractor.fingerprint,
         )
+
+    def through(self, features: str) -> Task:
+        """The same task with the features of another extractor, made once."""
+        if features not in self._views:
+            extractor = extractors.make(features, self.dataset.spec, Computing(self.computing.device))
+            self._views[features] = dataclasses.replace(self, extractor=extractor, own=False)
+        return self._views[features]
+
+    @cached_property
+    def _views(self) -> dict[str, Task]:
+        return {}
 
     @property
     def variant(self) -> str:
@@ -89,7 +102,7 @@ class Task:
         parts = []
         if self.n != self.benchmark.n:
             parts.append(f"n{self.n}")
-        if not self.own:
+        if self.extractor.name != self.benchmark.features.partition(":")[0] and not self.own:
             parts.append(self.extractor.name)
         if self.computing.precision != "float32":
             parts.append(self.computing.precision)
@@ -118,10 +131,8 @@ def find(name: str) -> Benchmark:
     Raises RegistryError for an unknown name, and DataError for a path where nothing is.
     """
     known = registry.cards("benchmarks")
-    if name in known:
-        benchmark = registry.find("benchmarks", name)
-        assert isinstance(benchmark, Benchmark)
-        return benchmark
+    if registry.is_named("benchmarks", name):
+        return registry.find("benchmarks", name)
     path = Path(name)
     if path.exists():
         from genbench.data import files
@@ -153,8 +164,7 @@ def is_registered(benchmark: Benchmark) -> bool:
 
 def bundled() -> list[str]:
     """The benchmarks that run anywhere: their data needs no files and no network."""
-    cards = registry.cards("benchmarks").values()
-    return [card.name for card in cards if isinstance(card, Benchmark) and card.bundled]
+    return [card.name for card in registry.cards("benchmarks").values() if card.bundled]
 
 
 def columns(benchmark: Benchmark) -> list[str]:
@@ -165,9 +175,7 @@ def columns(benchmark: Benchmark) -> list[str]:
 def load_dataset(benchmark: Benchmark, data_root: Path | None = None) -> Dataset:
     """The data of a benchmark. Raises DataError where it can neither be found nor downloaded."""
     if is_registered(benchmark):
-        target = registry.load(registry.find("datasets", benchmark.dataset).target)
-        dataset: Dataset = target(data_root)
-        return dataset
+        return dataset_named(benchmark.dataset, data_root)
     from genbench.data.files import load as load_files
 
     return load_files(Path(benchmark.dataset))
@@ -203,5 +211,6 @@ def load(
                 f"{metric.name} needs at least {metric.min_samples} held-out items, {name} has {len(dataset.heldout)}"
             )
     extractor = extractors.make(benchmark.features if features is None else features, dataset.spec, computing)
-    own = features is None or features == benchmark.features
+    # A distance between pixels is no FID, whatever benchmark chose it.
+    own = (features is None or features == benchmark.features) and extractor.name != "identity"
     return Task(benchmark, dataset, extractor, chosen, count, computing, own)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
 
-from genbench.contracts import Dataset, Evidence, Features, LogProbs
+from genbench.contracts import Evidence
+from genbench.plugins.guard import copied
 
 
 class Copies:
@@ -31,20 +31,10 @@ class Copies:
     def offers(self, capability: str, /) -> bool:
         return self._evidence.offers(capability)
 
+    def through(self, features: str, /) -> Copies:
+        return Copies(self._evidence.through(features))
+
     def once(self, key: Hashable, compute: Callable[[], Any], /) -> Any:
         if ("shared", key) not in self._parts:
             self._parts["shared", key] = compute()
         return self._parts["shared", key]
-
-
-def copied(part: Any) -> Any:
-    """A part of the evidence with tensors of its own."""
-    if isinstance(part, Tensor):
-        return part.clone()
-    if isinstance(part, Features):
-        return Features(copied(part.embeddings), copied(part.probabilities))
-    if isinstance(part, LogProbs):
-        return LogProbs(part.values.clone(), part.kind, part.error, part.interval)
-    if isinstance(part, Dataset) or is_dataclass(part):
-        return type(part)(**{field.name: copied(getattr(part, field.name)) for field in fields(part)})  # type: ignore[arg-type]
-    return part

@@ -7,17 +7,18 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
 
 import numpy as np
 import torch
 
-import genbench
 from genbench.contracts import Column, Evidence, Metric, Score, parts_read
 from genbench.errors import GenbenchError, ModelError, Unsupported
 from genbench.evaluation import evidence as evidences
-from genbench.evaluation import guard
 from genbench.evaluation.copies import Copies
-from genbench.evaluation.protocol import Protocol
+from genbench.evaluation.protocol import Protocol, extractors_of
+from genbench.plugins import guard
 from genbench.storage.results import Result, Status
 
 # Which of a model's steps stand behind what a metric reads.
@@ -51,9 +52,13 @@ class Subject:
     def row(self, metric: Metric, column: Column, outcome: Score | tuple[Status, str], seconds: Seconds) -> Result:
         """One row; instead of a score it may be given a status and the reason."""
         score = outcome if isinstance(outcome, Score) else None
-        status, reason = ("ok", outcome.detail) if isinstance(outcome, Score) else outcome
+        status: Status = "ok"
+        if isinstance(outcome, Score):
+            reason = outcome.detail
+        else:
+            status, reason = outcome
         features = self.protocol.features_of(metric)
-        general = column.general and not self.own
+        general = column.general and not self.own and not extractors_of(metric)
         return Result(
             model=self.model,
             benchmark=self.benchmark,
@@ -106,7 +111,9 @@ def measure(metrics: Sequence[Metric], evidence: evidences.Evidence, subject: Su
 
     Whatever a metric raises, or returns that is no number, becomes a status with a reason.
     """
-    for part in dict.fromkeys(part for metric in metrics for part in parts_read(metric)):
+    # Metrics that look through extractors of their own need no features of the evidence's.
+    plain = [metric for metric in metrics if not extractors_of(metric)]
+    for part in dict.fromkeys(part for metric in plain for part in parts_read(metric)):
         evidence.prepare(part)
     for number, metric in enumerate(metrics):
         evidence.tell(metric.name, number, len(metrics))
@@ -140,8 +147,9 @@ def _scores(metric: Metric, evidence: Evidence, protocol: Protocol) -> Mapping[s
     """What a metric makes of the evidence; one of a third party's gets copies, and is called under guard."""
     parts = parts_read(metric)
     sizes = [size for part, size in (("samples", protocol.n), ("real", protocol.reference)) if part in parts]
-    if "samples" in parts and min(sizes) < metric.min_samples:
-        raise ModelError(f"needs at least {metric.min_samples} samples, got {min(sizes)}")
+    known = [size for size in sizes if size]  # statistics of others do not say
+    if "samples" in parts and min(known, default=metric.min_samples) < metric.min_samples:
+        raise ModelError(f"needs at least {metric.min_samples} samples, got {min(known)}")
     if type(metric).__module__.split(".")[0] == "genbench":
         return metric.compute(evidence)
     scores = guard.guarded(metric.name, metric.compute, Copies(evidence))
@@ -190,9 +198,10 @@ def _float(value: float | None) -> float | None:
     return None if value is None else float(value)
 
 
+@cache
 def software() -> str:
     """The versions behind a number, as ``name=version`` words."""
     return (
-        f"genbench={genbench.__version__} torch={torch.__version__} numpy={np.__version__} "
+        f"genbench={version('genbench')} torch={torch.__version__} numpy={np.__version__} "
         f"python={platform.python_version()}"
     )

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from genbench.contracts import Generator, parts_read
 from genbench.errors import GenbenchError
-from genbench.evaluation import benchmarks, guard
+from genbench.evaluation import benchmarks
 from genbench.evaluation.protocol import DRAWN
 from genbench.evaluation.run import evaluate_generator
 from genbench.evaluation.truncation import sweep
+from genbench.plugins import guard
 from genbench.storage.formatting import listing
 from genbench.storage.results import Result, as_table
 
@@ -64,7 +65,9 @@ def evaluate(
     """
     root = None if data_root is None else Path(data_root)
     task = benchmarks.load(str(benchmark), metrics=metrics, n=n, data_root=root)
-    rows, evidence = evaluate_generator(generator, task, seed, guard.name_of(generator))
+    name = guard.name_of(generator)
+    with guard.watching(name):
+        rows, evidence = evaluate_generator(generator, task, seed, name)
     samples = None
     if any(part in DRAWN for metric in task.metrics for part in parts_read(metric)):
         try:

@@ -62,7 +62,7 @@ class Evidence:
     """The parts of one comparison, by name; a part that failed once fails again with the same error.
 
     `makers` make the parts that there are; reading another raises Unsupported for the reason in `absent`. The names are
-    those of `contracts.Evidence`.
+    those of `contracts.Evidence`. `views` gives the same items as another extractor sees them.
     """
 
     def __init__(
@@ -72,8 +72,10 @@ class Evidence:
         absent: Mapping[str, str],
         capabilities: tuple[str, ...] = (),
         tell: Tell | None = None,
+        views: Callable[[str], Evidence] | None = None,
     ) -> None:
         self.reference, self.makers, self.absent, self.capabilities = reference, makers, absent, capabilities
+        self.views = views
         self.tell: Tell = tell or (lambda stage, done, total: None)
         self.clock = Clock()
         self._parts: dict[Hashable, Any] = {}
@@ -160,6 +162,15 @@ class Evidence:
         """What several metrics make of both sides, computed by the first that asks."""
         value: T = self._kept(("shared", key), compute)
         return value
+
+    def through(self, features: str, /) -> Evidence:
+        """The same items, seen by the extractor of that name; its seconds count as those of features."""
+        if self.views is None:
+            raise Unsupported(f"these items cannot be seen through the features {features}")
+        views = self.views
+        view: Evidence = self._kept(("through", features), lambda: views(features))
+        view.clock = self.clock
+        return view
 
     def prepare(self, reads: Reads) -> None:
         """Make what a metric reads before it is asked; what cannot be made fails when the metric reads it."""

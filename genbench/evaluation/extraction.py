@@ -82,7 +82,7 @@ def choose(source: sources.Images, reading: Reading) -> list[int]:
     return sorted(order[: reading.n].tolist())
 
 
-def extract(source: sources.Images, features: str, reading: Reading | None = None) -> Extracted:
+def extract(source: sources.Images, features: str | extractors.Custom, reading: Reading | None = None) -> Extracted:
     """The features of a set of images, from the cache where the same bytes were seen before.
 
     Raises DataError with every file that cannot be read, unless such files are skipped, and where an extractor for one

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from genbench import seeding
-from genbench.contracts import CAPABILITIES, Dataset, Features, Generator
-from genbench.errors import ModelError
+from genbench.contracts import Dataset, Features, Generator
 from genbench.evaluation import extraction, generators
 from genbench.evaluation.benchmarks import Task
 from genbench.evaluation.evidence import Evidence
@@ -33,7 +30,7 @@ def of_generator(
 
     Where the data has sources and the generator translates, samples are the translations of the first n held-out ones.
     """
-    offered = tuple(name for name in CAPABILITIES if generators.offers(generator, name))
+    offered = generators.offered(generator)
     maker = _Maker(generator, task, seed, tell or (lambda stage, done, total: None), offered, psi)
     makers: dict[str, Callable[..., Any]] = {"samples": maker.samples, "fake": maker.fake, "fake_labels": maker.labels}
     absent = {"": "the benchmark does not define it"}
@@ -43,7 +40,7 @@ def of_generator(
                 makers[part] = getattr(maker, part)
             else:
                 absent[part] = reason
-    maker.evidence = Evidence(task.reference, makers, absent, offered, tell)
+    maker.evidence = Evidence(task.reference, makers, absent, offered, tell, maker.view)
     return maker.evidence
 
 
@@ -65,16 +62,24 @@ class _Maker:
     def samples(self) -> Tensor:
         if self.translates:
             return self.evidence.translated
-        method, what = "sample", {}
-        if self.psi is not None:
-            method, what = "sample_truncated", {"psi": self.psi}
         n, tell = self.task.n, self._stage("sampling")
-        return generators.draw(getattr(self.generator, method), self.data.spec, n, self.seed, method, tell, **what)
+        return generators.samples_of(self.generator, self.data.spec, n, self.seed, tell, self.psi)
 
     def fake(self) -> Features:
         samples = self.evidence.samples
         self.tell("features", 0, len(samples))
         return extraction.checked(self.task.extractor, samples)
+
+    def view(self, features: str) -> Evidence:
+        """The same samples and real items, seen by another extractor."""
+        task = self.task.through(features)
+
+        def fake() -> Features:
+            self.tell(features, 0, task.n)
+            return extraction.checked(task.extractor, self.evidence.samples)
+
+        makers = {"samples": lambda: self.evidence.samples, "fake": fake}
+        return Evidence(task.reference, makers, self.evidence.absent, self.evidence.capabilities, self.tell)
 
     def labels(self) -> Tensor | None:
         """The classes that the extractor takes the samples for, where it knows those of the data."""
@@ -92,13 +97,7 @@ class _Maker:
 
     def class_log_joint(self) -> Tensor:
         """float64 (items, classes) of the held-out split, in nats."""
-        heldout = self.data.heldout
-        with seeding.scoped(self.seed, "class_log_joint"), torch.no_grad():
-            joint = generators.shielded("class_log_joint", self.generator.class_log_joint, heldout)
-        expected = (len(heldout), len(self.data.classes))
-        if not isinstance(joint, Tensor) or tuple(joint.shape) != expected or joint.isnan().any():
-            raise ModelError(f"class_log_joint must return a tensor of shape {expected} without NaN")
-        return joint.cpu().double()
+        return generators.class_log_joints(self.generator, self.data.heldout, len(self.data.classes), self.seed)
 
     def reconstruct(self, x: Tensor) -> Tensor:
         self.tell("reconstruction", 0, len(x))

@@ -1,45 +1,67 @@
-"""How generators are built, seeded and held to their contract, whoever wrote them."""
+"""How generators are built, seeded and held to their contract, whoever wrote them.
+
+Everything here that calls a generator, or reads an attribute of it, does so under `genbench.plugins.guard`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+import math
+import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from genbench import seeding
-from genbench.contracts import (
-    Dataset,
-    Generator,
-    HasCycle,
-    HasLogProb,
-    HasReconstruction,
-    HasTranslation,
-    SampleSpec,
-    Setting,
-)
-from genbench.errors import GenbenchError, InputError, ModelError, RegistryError, Unsupported
+from genbench.contracts import CAPABILITIES, Dataset, Generator, Kind, LogProbs, SampleSpec, Setting, Truncation
+from genbench.errors import InputError, ModelError, RegistryError, Unsupported
 from genbench.plugins import registry
+from genbench.plugins.arrays import plain
 from genbench.plugins.cards import ModelCard
+from genbench.plugins.guard import attribute, guarded
+from genbench.plugins.interruptions import printable, shown
 
 CHUNK = 1000  # samples drawn under one scoped seed; part of every protocol that reads samples
 PROBE = 16  # samples whose bytes identify a generator that declares no version
+MOST = 1e-6  # nats by which rounding may lift the log of a mass above 0
+ERRORS = 6  # of how many of its standard errors a log of a mass may be above 0
+FILES = (".npz", ".npy", ".pt", ".ts", ".pt2")  # of samples, TorchScript and torch.export
+FILE_TARGET = "genbench.evaluation.adapters:of_setting"
 
-T = TypeVar("T")
+shielded = guarded
+
+_ABSENT = object()
+# By capability, the attributes that offer it.
+MEMBERS = {
+    name: tuple(each for each in (*protocol.__annotations__, *vars(protocol)) if not each.startswith("_"))
+    for name, protocol in CAPABILITIES.items()
+}
 
 
 def resolve(name: str) -> ModelCard:
-    """The card of a model's name, or a card for ``module:factory``. Raises RegistryError."""
-    if ":" in name:
-        return ModelCard(name, name, "given on the command line")
-    card = registry.find("models", name)
-    if not isinstance(card, ModelCard):
-        raise RegistryError(f"{name} is listed under genbench.models without a ModelCard")
-    return card
+    """The card of a model's name, or a card for a file or folder (see `adapters`), or for ``module:factory``.
+
+    A registered name wins over a folder of that name. Raises RegistryError for what is none of them.
+    """
+    if not name.isprintable():
+        raise RegistryError(f"{shown(name)} is no name of a model: it holds characters that cannot be printed")
+    if Path(name).suffix.lower() in FILES:
+        return _card_of_path(name)
+    if ":" in name and not Path(name).exists():
+        return ModelCard(name, name, "given by its module")
+    if Path(name).exists() and (os.sep in name or not registry.is_named("models", name)):
+        return _card_of_path(name)
+    return registry.find("models", name)
+
+
+def _card_of_path(path: str) -> ModelCard:
+    if not Path(path).exists():
+        raise RegistryError(f"{path} does not exist; give samples, TorchScript, a torch.export archive, or a name")
+    return ModelCard(path, FILE_TARGET, "given by its file")
 
 
 def build(card: ModelCard, setting: Setting) -> Generator:
@@ -48,19 +70,20 @@ def build(card: ModelCard, setting: Setting) -> Generator:
     Raises RegistryError or ModelError in one sentence, whatever the model's own code raises.
     """
     target = registry.load(card.target)
-    if hasattr(target, "sample") and not inspect.isclass(target):
+    if not inspect.isclass(target) and attribute(target, "sample") is not None:
         generator = target
     elif callable(target):
-        takes = _positional(target)
+        takes = guarded(f"the signature of {card.target}", _positional, target)
         if takes > 1:
             raise ModelError(f"{card.target} takes {takes} arguments; a factory takes a Setting or nothing")
-        generator = shielded(f"the factory of {card.name}", target, *[setting] * takes)
+        generator = guarded(f"the factory of {card.name}", target, *[setting] * takes)
     else:
         raise ModelError(f"{card.target} is a {type(target).__name__}, neither a factory nor a generator")
     faults = shape_faults(generator, setting.spec)
     if faults:
         raise ModelError(f"{card.name}: {faults[0]}")
-    return generator
+    built: Generator = generator
+    return built
 
 
 def _positional(factory: Callable[..., Any]) -> int:
@@ -74,62 +97,97 @@ def _positional(factory: Callable[..., Any]) -> int:
     return len(needed)
 
 
+def offers(generator: object, capability: str) -> bool:
+    """Whether a generator has an optional capability of `contracts.CAPABILITIES`.
+
+    One whose attributes cannot be read is offered: what uses it says why it fails.
+    """
+    return all(_has(generator, member) for member in MEMBERS[capability])
+
+
+def offered(generator: object) -> tuple[str, ...]:
+    """The names of the optional capabilities that a generator has."""
+    return tuple(name for name in CAPABILITIES if offers(generator, name))
+
+
+def _has(generator: object, member: str) -> bool:
+    try:
+        value = attribute(generator, member, _ABSENT)
+    except ModelError:
+        return True
+    return value is not _ABSENT and value is not None
+
+
 def shape_faults(generator: object, spec: SampleSpec | None = None) -> list[str]:
     """What a generator lacks before anything is drawn from it."""
     faults = []
-    own = getattr(generator, "spec", None)
-    if own is None or not hasattr(own, "shape") or not hasattr(own, "levels"):
-        faults.append("it has no spec: set spec = genbench.SampleSpec(shape, levels)")
-    elif spec is not None and (tuple(own.shape), own.levels) != (spec.shape, spec.levels):
-        faults.append(
-            f"it makes items of shape {tuple(own.shape)} with {own.levels} levels, "
-            f"the benchmark has {spec.shape} with {spec.levels}"
-        )
-    if not callable(getattr(generator, "sample", None)):
-        faults.append("it has no method sample(n)")
+    try:
+        own = spec_of(generator)
+        if spec is not None and own != spec:
+            faults.append(
+                f"it makes items of shape {own.shape} with {own.levels} levels, "
+                f"the benchmark has {spec.shape} with {spec.levels}"
+            )
+    except ModelError as error:
+        faults.append(str(error))
+    try:
+        if not callable(attribute(generator, "sample")):
+            faults.append("it has no method sample(n)")
+    except ModelError as error:
+        faults.append(str(error))
     return faults
 
 
-def shielded(what: str, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """Call a model's code; whatever it raises becomes a ModelError of one line that names the place."""
-    try:
-        return function(*arguments, **options)
-    except GenbenchError:
-        raise
-    except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        message = f"{what} raised {type(error).__name__}" + (f": {lines[0]}" if lines else "")
-        raise ModelError(message) from error
+def spec_of(generator: object) -> SampleSpec:
+    """What a generator makes, as a SampleSpec of genbench's own. Raises ModelError where it does not say."""
+    return _spec(attribute(generator, "spec"))
+
+
+def _spec(declared: object) -> SampleSpec:
+    shape, levels = attribute(declared, "shape"), attribute(declared, "levels", _ABSENT)
+    if shape is None or levels is _ABSENT:
+        raise ModelError("it has no spec: set spec = genbench.SampleSpec(shape, levels)")
+    return guarded("its spec", lambda: SampleSpec(tuple(map(int, shape)), None if levels is None else int(levels)))
 
 
 def as_samples(x: object, spec: SampleSpec, n: int, what: str = "sample") -> Tensor:
-    """`x` as a CPU tensor (n, *spec.shape) of the spec's dtype. Raises ModelError that says how `x` differs."""
-    if isinstance(x, np.ndarray):
-        try:
-            x = torch.from_numpy(x)
-        except TypeError as error:
-            raise ModelError(f"{what}({n}) returned a numpy array of dtype {x.dtype}") from error
-    if not isinstance(x, Tensor):
-        raise ModelError(f"{what}({n}) returned {type(x).__name__}, not a tensor or a numpy array")
+    """`x` as a CPU tensor (n, *spec.shape) of the spec's dtype, sharing nothing with `x`.
+
+    Taken is what `arrays.plain` takes, and half precision for real values, which loses nothing. Raises ModelError that
+    says how `x` differs.
+    """
+    x = plain(x, f"{what}({n})")
     expected = (n, *spec.shape)
     if tuple(x.shape) != expected:
         few = f", {len(x)} samples in place of {n}" if x.ndim and x.shape[1:] == expected[1:] else ""
         raise ModelError(f"{what}({n}) returned shape {tuple(x.shape)}, not {expected}{few}")
-    x = x.detach().cpu()
+    if x.is_floating_point() and not torch.isfinite(x).all():
+        raise ModelError(f"{what}({n}) returned values that are not finite")
     if spec.levels is None:
+        if x.dtype in (torch.float16, torch.bfloat16):
+            x = x.float()
         if x.dtype != torch.float32:
             raise ModelError(f"{what}({n}) returned {x.dtype}; real-valued samples are float32")
-        if not torch.isfinite(x).all():
-            raise ModelError(f"{what}({n}) returned values that are not finite")
-    else:
-        if x.is_floating_point() and not torch.isfinite(x).all():
-            raise ModelError(f"{what}({n}) returned values that are not finite")
-        if x.dtype != torch.uint8:
-            hint = ", scaled to 0..levels-1 and rounded" if x.is_floating_point() else ""
-            raise ModelError(f"{what}({n}) returned {x.dtype}; levelled samples are uint8{hint}")
-        if x.numel() and int(x.max()) >= spec.levels:
-            raise ModelError(f"{what}({n}) returned the value {int(x.max())}; the levels are 0..{spec.levels - 1}")
+        return x
+    if x.dtype != torch.uint8:
+        hint = ", scaled to 0..levels-1 and rounded" if x.is_floating_point() else ""
+        raise ModelError(f"{what}({n}) returned {x.dtype}; levelled samples are uint8{hint}")
+    if x.numel() and int(x.max()) >= spec.levels:
+        raise ModelError(f"{what}({n}) returned the value {int(x.max())}; the levels are 0..{spec.levels - 1}")
     return x
+
+
+def samples_of(
+    generator: object,
+    spec: SampleSpec,
+    n: int,
+    seed: int,
+    tell: Callable[[int], None] | None = None,
+    psi: float | None = None,
+) -> Tensor:
+    """n samples (n, *shape) of a generator, truncated where psi is given, drawn as `draw` draws them."""
+    what, options = ("sample", {}) if psi is None else ("sample_truncated", {"psi": psi})
+    return draw(attribute(generator, what), spec, n, seed, what, tell, **options)
 
 
 def draw(
@@ -143,13 +201,15 @@ def draw(
 ) -> Tensor:
     """n samples (n, *shape) drawn chunk by chunk, each chunk under its own scoped seed; `tell` hears how many are done.
 
-    The same seed gives the same bytes however the chunks are spread over processes.
+    The same seed gives the same bytes however the chunks are spread over processes. A method that is marked as
+    `in_one_piece`, as that of samples on disk, is asked for all of them at once.
     """
     parts = []
-    for index, start in enumerate(range(0, n, CHUNK)):
-        size = min(CHUNK, n - start)
+    chunk = n if attribute(method, "in_one_piece", False) is True else CHUNK
+    for index, start in enumerate(range(0, n, chunk)):
+        size = min(chunk, n - start)
         with seeding.scoped(seed, "samples", index), torch.no_grad():
-            parts.append(as_samples(shielded(what, method, size, **options), spec, size, what))
+            parts.append(as_samples(guarded(what, method, size, **options), spec, size, what))
         if tell is not None:
             tell(start + size)
     return torch.cat(parts)
@@ -157,24 +217,23 @@ def draw(
 
 def source_spec(generator: object) -> SampleSpec:
     """What a generator translates: its `source_spec`, or items of its own spec where it declares none."""
-    own = getattr(generator, "source_spec", None) or getattr(generator, "spec")  # noqa: B009 - any object is taken
-    return SampleSpec(tuple(own.shape), own.levels)
+    own = attribute(generator, "source_spec")
+    return spec_of(generator) if own is None else _spec(own)
 
 
 def translations(
-    generator: HasTranslation, dataset: Dataset, n: int, seed: int, tell: Callable[[int], None] | None = None
+    generator: object, dataset: Dataset, n: int, seed: int, tell: Callable[[int], None] | None = None
 ) -> Tensor:
     """The first n held-out sources of a dataset, translated to items of its spec, chunk by chunk as `draw` does.
 
     Raises ModelError for anything else, and for a generator that translates other items.
     """
-    return _mapped(generator.translate, _sources(generator, dataset, n), dataset.spec, seed, "translate", tell)
+    return _mapped(generator, "translate", _sources(generator, dataset, n), dataset.spec, seed, tell)
 
 
-def cycles(generator: HasCycle, dataset: Dataset, n: int, seed: int) -> Tensor:
+def cycles(generator: object, dataset: Dataset, n: int, seed: int) -> Tensor:
     """The first n held-out sources of a dataset, translated there and back, likewise."""
-    x = _sources(generator, dataset, n)
-    return _mapped(generator.cycle, x, source_spec(generator), seed, "cycle")
+    return _mapped(generator, "cycle", _sources(generator, dataset, n), source_spec(generator), seed)
 
 
 def _sources(generator: object, dataset: Dataset, n: int) -> Tensor:
@@ -191,45 +250,97 @@ def _sources(generator: object, dataset: Dataset, n: int) -> Tensor:
 
 
 def _mapped(
-    method: Callable[[Tensor], object],
-    x: Tensor,
-    spec: SampleSpec,
-    seed: int,
-    what: str,
-    tell: Callable[[int], None] | None = None,
+    generator: object, what: str, x: Tensor, spec: SampleSpec, seed: int, tell: Callable[[int], None] | None = None
 ) -> Tensor:
+    method = attribute(generator, what)
     parts: list[Tensor] = []
     for index, part in enumerate(x.split(CHUNK)):
         with seeding.scoped(seed, what, index), torch.no_grad():
-            parts.append(as_samples(shielded(what, method, part), spec, len(part), what))
+            parts.append(as_samples(guarded(what, method, part), spec, len(part), what))
         if tell is not None:
             tell(sum(map(len, parts)))
     return torch.cat(parts)
 
 
-def log_probs(generator: HasLogProb, x: Tensor, seed: int) -> Tensor:
-    """float64 (n,) log-probabilities in nats of items x, under a scoped seed. Raises ModelError for anything else."""
-    with seeding.scoped(seed, "log_prob"), torch.no_grad():
-        values = shielded("log_prob", generator.log_prob, x)
-    if isinstance(values, np.ndarray):
-        values = torch.from_numpy(values)
-    return as_log_probs(values, len(x))
-
-
-def reconstructions(generator: HasReconstruction, x: Tensor, spec: SampleSpec, seed: int) -> Tensor:
+def reconstructions(generator: object, x: Tensor, spec: SampleSpec, seed: int) -> Tensor:
     """The reconstructions (n, *shape) of items x, under a scoped seed. Raises ModelError for anything else."""
+    method = attribute(generator, "reconstruct")
     with seeding.scoped(seed, "reconstruct"), torch.no_grad():
-        found = shielded("reconstruct", generator.reconstruct, x)
-    return as_samples(found, spec, len(x), "reconstruct")
+        return as_samples(guarded("reconstruct", method, x), spec, len(x), "reconstruct")
+
+
+def log_probs(generator: object, x: Tensor, seed: int) -> Tensor:
+    """float64 (n,) log-probabilities in nats of items x, under a scoped seed. Raises ModelError for anything else."""
+    method = attribute(generator, "log_prob")
+    with seeding.scoped(seed, "log_prob"), torch.no_grad():
+        return as_log_probs(guarded("log_prob", method, x), len(x))
+
+
+def log_probs_of(generator: object, x: Tensor, seed: int) -> LogProbs:
+    """The log-probabilities of items x (n, *shape), with what the generator says of them.
+
+    Raises ModelError in one sentence where they can be none: not finite, the logs of masses above 1 on levelled data,
+    of no kind that there is, or with an error or an interval that is no number.
+    """
+    values = log_probs(generator, x, seed)
+    said = LogProbs(values, kind_of(generator), error_of(generator), interval_of(generator))
+    if spec_of(generator).levels is not None:
+        lower = 0.0 if said.interval is None else said.interval[0]
+        slack = MOST if said.kind != "estimate" else MOST + max(-lower, ERRORS * said.error)
+        if values.numel() and float(values.max()) > slack:
+            raise ModelError(
+                f"log_prob is above 0 ({float(values.max()):.4g} nats): on levelled data it is the log of a mass"
+            )
+    return said
+
+
+def kind_of(generator: object) -> Kind:
+    """Its `log_prob_kind`. Raises ModelError for a kind that there is not."""
+    kind = attribute(generator, "log_prob_kind")
+    if not isinstance(kind, str) or kind not in get_args(Kind):
+        raise ModelError(f"log_prob_kind must be one of {', '.join(get_args(Kind))}, it is {shown(kind)}")
+    return kind  # type: ignore[return-value]
+
+
+def error_of(generator: object) -> float:
+    """Its `log_prob_error` in nats, 0 where it has none. Raises ModelError for what is no standard error."""
+    error = attribute(generator, "log_prob_error")
+    if error is None:
+        return 0.0
+    value = _number(error)
+    if not (math.isfinite(value) and value >= 0):
+        raise ModelError(f"log_prob_error must be a number of nats of at least 0, it is {shown(error)}")
+    return value
+
+
+def interval_of(generator: object) -> tuple[float, float] | None:
+    """Its `log_prob_interval` in nats, None where it has none. Raises ModelError for what is no such interval."""
+    interval = attribute(generator, "log_prob_interval")
+    if interval is None:
+        return None
+    ends = guarded("log_prob_interval", lambda: [_number(end) for end in interval])
+    if len(ends) != 2 or not (math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] <= 0 <= ends[1]):
+        raise ModelError(
+            f"log_prob_interval must be (lower <= 0, upper >= 0), finite offsets in nats, it is {shown(interval)}"
+        )
+    return ends[0], ends[1]
+
+
+def _number(value: object) -> float:
+    """A number as a float, whatever type says that it is one; NaN for what is none."""
+    if isinstance(value, str | bytes):
+        return math.nan
+    try:
+        return guarded("float", float, value)  # type: ignore[arg-type]
+    except ModelError:
+        return math.nan
 
 
 def as_log_probs(values: object, n: int) -> Tensor:
     """`values` as float64 (n,) on the CPU. Raises ModelError where they are no log-probabilities of n items."""
-    if not isinstance(values, Tensor):
-        raise ModelError(f"log_prob returned {type(values).__name__}, not a tensor")
+    values = plain(values, "log_prob")
     if tuple(values.shape) != (n,):
         raise ModelError(f"log_prob returned shape {tuple(values.shape)}, not ({n},)")
-    values = values.detach().cpu()
     if values.dtype != torch.float64:
         raise ModelError(f"log_prob returned {values.dtype}; log-probabilities are float64")
     if values.isnan().any():
@@ -239,18 +350,39 @@ def as_log_probs(values: object, n: int) -> Tensor:
     return values
 
 
-def version(generator: Generator) -> str:
-    """What identifies a trained model: the `version` that it declares, else a hash of its first samples."""
-    declared = getattr(generator, "version", None)
-    if declared:
-        return "".join(str(declared).split())
-    probe = draw(generator.sample, generator.spec, PROBE, seed=0)
+def class_log_joints(generator: object, x: Tensor, classes: int, seed: int) -> Tensor:
+    """log p(x, y) of items x, float64 (n, classes) in nats, under a scoped seed. Raises ModelError for anything else.
+
+    A class that the model rules out has -inf.
+    """
+    method = attribute(generator, "class_log_joint")
+    with seeding.scoped(seed, "class_log_joint"), torch.no_grad():
+        return as_class_log_joints(guarded("class_log_joint", method, x), len(x), classes)
+
+
+def as_class_log_joints(joint: object, n: int, classes: int) -> Tensor:
+    """`joint` as float64 (n, classes) on the CPU. Raises ModelError where it holds no log-probabilities."""
+    joint = plain(joint, "class_log_joint")
+    if tuple(joint.shape) != (n, classes):
+        raise ModelError(f"class_log_joint returned shape {tuple(joint.shape)}, not {(n, classes)}")
+    if not joint.is_floating_point() or joint.isnan().any() or joint.isposinf().any():
+        raise ModelError("class_log_joint returned values that are no log-probabilities: NaN, infinite, or no floats")
+    return joint.double()
+
+
+def version(generator: object) -> str:
+    """What identifies a trained model: the `version`, text or a number, that it declares, else a hash of its first
+    samples."""
+    declared = attribute(generator, "version")
+    if isinstance(declared, str | int | float) and str(declared).strip():
+        return printable("".join(str(declared).split()))
+    probe = samples_of(generator, spec_of(generator), PROBE, seed=0)
     return "samples-" + hashlib.sha256(probe.numpy().tobytes()).hexdigest()[:12]
 
 
 def untruncated(generator: object) -> float:
     """The psi at which `sample_truncated` truncates nothing. Raises InputError for an unknown kind."""
-    kind = getattr(generator, "truncation", None)
-    if kind not in ("threshold", "interpolation", "temperature"):
-        raise InputError(f"truncation must be 'threshold', 'interpolation' or 'temperature', not {kind!r}")
+    kind = attribute(generator, "truncation")
+    if not isinstance(kind, str) or kind not in get_args(Truncation):
+        raise InputError(f"truncation must be 'threshold', 'interpolation' or 'temperature', not {shown(kind)}")
     return float("inf") if kind == "threshold" else 1.0

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from genbench.contracts import Metric, Reads, parts_read
+from genbench.errors import GenbenchError
 from genbench.storage import results
 
 CONVENTIONS = 2  # raised when what all metrics have in common changes, as how samples are drawn
@@ -28,13 +29,15 @@ class Protocol:
     """What the records of all metrics of one comparison are made of.
 
     `parts` gives, for each part of the evidence, what the record of a metric that reads it says; `n` counts the items
-    that a model makes, `reference` the real ones; `features` is the extractor's name.
+    that a model makes, `reference` the real ones; `features` is the extractor's name. `fingerprint_of` gives the
+    fingerprint of another extractor, for metrics that look through their own.
     """
 
     parts: Mapping[Reads, Callable[[], Record]]
     n: int
     reference: int
     features: str
+    fingerprint_of: Callable[[str], str] | None = None
 
     def of(self, metric: Metric) -> Record:
         """Everything but the model and the seed that can change a metric's numbers."""
@@ -47,7 +50,15 @@ class Protocol:
         for part in parts_read(metric):
             if part in self.parts:
                 record |= self.parts[part]()
+        if own := extractors_of(metric):
+            record["features"] = {name: self._fingerprint_of(name) for name in own}
         return record
+
+    def _fingerprint_of(self, features: str) -> str:
+        try:
+            return features if self.fingerprint_of is None else self.fingerprint_of(features)
+        except GenbenchError:  # an extractor that cannot be made gives no number either
+            return features
 
     def fingerprint(self, metric: Metric) -> str:
         return results.fingerprint(self.of(metric))
@@ -62,7 +73,15 @@ class Protocol:
 
     def features_of(self, metric: Metric) -> str:
         """The name of the extractor whose features a metric reads; empty for one that reads none."""
+        if own := extractors_of(metric):
+            return ", ".join(own)
         return self.features if "samples" in parts_read(metric) else ""
+
+
+def extractors_of(metric: Metric) -> tuple[str, ...]:
+    """The names of the extractors that a metric looks through in place of the evidence's; none for most."""
+    own = getattr(metric, "features", ())
+    return (own,) if isinstance(own, str) else tuple(own or ())
 
 
 def parameters(metric: object) -> object:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from genbench.contracts import Generator, Metric
 from genbench.errors import GenbenchError, GenbenchWarning, ModelError
-from genbench.evaluation import benchmarks, generators, isolation
+from genbench.evaluation import benchmarks, generators
 from genbench.evaluation.benchmarks import Task
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.generator_evidence import of_generator
-from genbench.evaluation.guard import one_line
 from genbench.evaluation.progress import Progress, Silent
 from genbench.plugins.cards import ModelCard
+from genbench.plugins.guard import one_line, watching
 from genbench.storage import npz, results
 from genbench.storage.names import file_name
 from genbench.storage.results import Key, Result
@@ -76,7 +76,8 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
     for card in cards:
         start = time.monotonic()
         job = _Job(card, task, options, known, progress)
-        kept, fresh = job.rows()
+        with watching(card.name):
+            kept, fresh = job.rows()
         if path is not None and fresh:
             results.append(path, fresh)
         outcome.rows += kept + fresh
@@ -127,12 +128,18 @@ class _Job:
                     follow(self.evidence)
                 except Exception as error:
                     warnings.warn(f"{self.card.name}: {one_line(error)}", GenbenchWarning, stacklevel=2)
-        if isinstance(self.generator, isolation.Isolated):
-            self.generator.close()
+        if self.isolated and self.generator is not None:
+            self.generator.close()  # type: ignore[attr-defined]
+
+    @property
+    def isolated(self) -> bool:
+        return self.options.isolate or self.options.timeout is not None
 
     def _build(self) -> Generator:
         setting = self.task.setting_of(self.card.name, self.options.device)
-        if self.options.isolate or self.options.timeout is not None:
+        if self.isolated:
+            from genbench.evaluation import isolation
+
             return isolation.isolated(self.card, setting, self.options.timeout)
         return generators.build(self.card, setting)
 

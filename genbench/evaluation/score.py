@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,9 +21,11 @@ from genbench.evaluation.protocol import Protocol, Record, digest
 from genbench.evaluation.reference import Reference
 from genbench.metrics import frechet_influence
 from genbench.numerics.moments import Moments
+from genbench.plugins.extractors import Computing, Custom
 from genbench.plugins.metrics import metric_named
 from genbench.storage import cache, npz, statistics
-from genbench.storage.results import Result, as_table, cell_text, fingerprint, heading
+from genbench.storage.formatting import listing
+from genbench.storage.results import Result, as_table, fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +64,7 @@ class Side:
     seconds: float = 0.0
 
     @classmethod
-    def open(cls, source: ImageSet, features: str, reading: Reading) -> Side:
+    def open(cls, source: ImageSet, features: str | Custom, reading: Reading) -> Side:
         """Images with their features, or statistics. Raises DataError."""
         if isinstance(source, Path | str) and npz.are_statistics(Path(source)):
             return cls(Path(source).name, known=statistics.load(Path(source)))
@@ -163,24 +165,13 @@ class Scores:
         return str(self.table.to_html())
 
     def __str__(self) -> str:
-        rows = list(self._lines())
-        widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
-        return "\n".join(
-            f"{title.ljust(widths[0])}  {value.rjust(widths[1])}  {detail}".rstrip() for title, value, detail in rows
-        )
-
-    def _lines(self) -> Iterator[tuple[str, str, str]]:
-        """Title with its direction, value with its standard error, remark; what has no value comes last."""
-        for row in sorted(self.results, key=lambda row: row.value is None):
-            detail = row.detail if row.status == "ok" else f"{row.status}: {row.detail}"
-            value = "—" if row.value is None else cell_text(row)
-            yield heading(row), value, detail
+        return listing(self.results)
 
 
 def score(
     real: ImageSet,
     fake: ImageSet,
-    features: str = DEFAULT_FEATURES,
+    features: str | Custom = DEFAULT_FEATURES,
     metrics: Sequence[str] | None = None,
     *,
     train: ImageSet | None = None,
@@ -223,20 +214,39 @@ def of_files(sides: tuple[Side, Side], trained: Extracted | None, labelled: bool
         classes=real.classes if labelled else (),
     )
     makers = {"fake": lambda: fake.features, "fake_labels": lambda: fake.labels if labelled else None}
-    evidence = Evidence(reference, makers, {"": NO_GENERATOR}, tell=reading.tell)
+    evidence = Evidence(reference, makers, {"": NO_GENERATOR}, tell=reading.tell, views=_views(sides, trained, reading))
     evidence.clock.seconds["features"] = fake.seconds
     return evidence
 
 
-def _subject(sides: tuple[Side, Side], trained: Extracted | None, features: str, reading: Reading) -> Subject:
+def _views(sides: tuple[Side, Side], trained: Extracted | None, reading: Reading) -> Callable[[str], Evidence]:
+    """Gives the same files as another extractor sees them."""
+
+    def view(features: str) -> Evidence:
+        plain = replace(reading, computing=Computing(reading.computing.device))
+
+        def seen(images: Extracted | None) -> Extracted:
+            if images is None:
+                raise Unsupported("statistics hold no images, which other features could see")
+            return extract(images.source, features, plain)
+
+        again = tuple(Side(side.name, seen(side.images)) for side in sides)
+        return of_files((again[0], again[1]), None if trained is None else seen(trained), False, plain)
+
+    return view
+
+
+def _subject(sides: tuple[Side, Side], trained: Extracted | None, features: str | Custom, reading: Reading) -> Subject:
     """What the rows have in common; their protocol covers all but the images that are judged."""
     real, fake = sides
     extractor = fake.fingerprint or real.fingerprint
     images = fake.images or real.images
-    name = features if images is None else images.extractor.name
+    name = str(features) if images is None else images.extractor.name
+    # What could not be read makes numbers that are not to be ranked with whole ones.
+    left_out: Record = {"left out": fake.images.left_out} if fake.images is not None and fake.images.left_out else {}
     about_real: Record = {"reference": real.content, "reference size": real.n}
     parts: dict[Reads, Callable[[], Record]] = {
-        "samples": lambda: {"features": extractor, "n": fake.n},
+        "samples": lambda: {"features": extractor, "n": fake.n, **left_out},
         "real": lambda: about_real,
         "train": lambda: {"train": "" if trained is None else trained.content},
         "labels": lambda: {"labels": digest(real.labels), "labels of samples": "given"},
@@ -317,7 +327,7 @@ def save_images(source: ImageSet, path: Path, reading: Reading) -> None:
 
 
 def stats(
-    source: ImageSet, path: Path | str, features: str = DEFAULT_FEATURES, *, reading: Reading | None = None
+    source: ImageSet, path: Path | str, features: str | Custom = DEFAULT_FEATURES, *, reading: Reading | None = None
 ) -> Extracted:
     """Write the statistics of a set of images to an ``.npz`` with `mu` (D,), `sigma` (D, D) and `n`, for later scores.
 
@@ -330,5 +340,5 @@ def stats(
     if len(extracted.kept) < 2:
         raise InputError(f"{images.name} holds {len(extracted.kept)} image; statistics need at least 2")
     moments = Moments.of(extracted.features.embeddings)
-    statistics.save(Path(path), statistics.Statistics(moments, extracted.fingerprint, extracted.content))
+    statistics.save(Path(path), moments, extracted.fingerprint, extracted.content)
     return extracted

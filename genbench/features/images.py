@@ -16,6 +16,7 @@ PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": to
 
 # Images per pass. On a CPU more would make activations that the allocator hands back to the system and faults in anew.
 CPU_IMAGES, GPU_IMAGES = 4, 64
+THINNEST = 32  # the long side over the short one, where the short one is enlarged to a network's hundreds of pixels
 
 
 def check_spec(name: str, spec: SampleSpec) -> None:
@@ -50,6 +51,16 @@ def rgb(name: str, spec: SampleSpec, x: Tensor) -> Tensor:
         table = [round(255 * level / (spec.levels - 1)) for level in range(spec.levels)]
         x = torch.tensor(table, dtype=torch.uint8, device=x.device)[x.int()]
     return x.expand(-1, 3, -1, -1)
+
+
+def check_aspect(name: str, x: Tensor) -> None:
+    """Raises InputError for images (n, C, H, W) so thin that to resize the short side takes gigabytes for the long."""
+    short, long = sorted(x.shape[2:])
+    if long > THINNEST * short:
+        raise InputError(
+            f"{name} resizes the short side of an image and keeps its shape, for which {x.shape[3]}x{x.shape[2]} "
+            f"pixels are too thin; crop it to at most {THINNEST} times its short side, or choose the features inception"
+        )
 
 
 def images_per_pass(device: torch.device) -> int:

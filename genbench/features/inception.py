@@ -1,7 +1,7 @@
 """The features behind FID, KID and the Inception Score as the field computes them.
 
 ``inception`` is the 2048 averages of the last block; ``inception:64``, ``inception:192`` and ``inception:768`` those of
-earlier ones, and ``inception:logits`` the 1008 logits.
+earlier ones, ``inception:logits`` the 1008 logits, and ``inception:spatial`` the 2,023 values that sFID compares.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genbench.contracts import Features, SampleSpec
 from genbench.errors import InputError
-from genbench.features import images, inception_weights, weight_files
+from genbench.features import images, inception_weights, resampling, weight_files
 from genbench.features.inception_network import SIDE, TAPS, Inception
 from genbench.features.resize import resized
 
@@ -38,12 +38,28 @@ class Deviation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Which layer, where and how; `compile` hands the network to torch.compile, which takes a minute to pay off."""
+    """Which layer, where and how; `compile` hands the network to torch.compile, which takes a minute to pay off.
+
+    `resize` is ``tf``, as in the graph itself and behind every FID of TensorFlow; ``torch``, as pytorch-fid, which
+    also scales to [-1, 1] where the others take (x - 128) / 128; or ``clean``, as clean-fid.
+    """
 
     tap: str = "2048"
     device: str = "cpu"
     precision: str = "float32"
     compile: bool = False
+    resize: str = "tf"
+
+    def prepared(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """uint8 RGB images as the network's input of `dtype`, float32 or float64."""
+        if self.resize == "tf":
+            return resized(x, SIDE, dtype)
+        values = resampling.resampled(x, SIDE, self.resize, "bilinear").to(dtype)
+        return values / 127.5 - 1 if self.resize == "torch" else (values - 128) / 128
+
+
+# How a fingerprint names the ways to resize.
+RESIZES = {"tf": "tensorflow-1-bilinear", "torch": "torch-bilinear", "clean": "clean-bicubic"}
 
 
 class InceptionFeatures:
@@ -59,7 +75,7 @@ class InceptionFeatures:
         self.spec, self.state, self.options = spec, state, options
         self.name = "inception" if options.tap == "2048" else f"inception:{options.tap}"
         self.fingerprint = (
-            f"{self.name} weights={weight_files.content(state)} resize=tensorflow-1-bilinear-{SIDE} "
+            f"{self.name} weights={weight_files.content(state)} resize={RESIZES[options.resize]}-{SIDE} "
             f"precision={options.precision}"
         )
         self.network: Callable[[Tensor, str], tuple[Tensor, Tensor | None]] | None = None
@@ -76,7 +92,7 @@ class InceptionFeatures:
         outputs = []
         with torch.inference_mode(), images.full_precision(device):
             for part in x.split(images.images_per_pass(device)):
-                embeddings, logits = self.network(resized(part.to(device), SIDE, dtype), self.options.tap)
+                embeddings, logits = self.network(self.options.prepared(part.to(device), dtype), self.options.tap)
                 outputs.append((embeddings, embeddings[:, :0] if logits is None else logits.softmax(1)))
             embeddings, probabilities = (torch.cat(parts).float().cpu() for parts in zip(*outputs, strict=True))
         # Tensors of inference mode could not be written to by who receives them.
@@ -94,7 +110,8 @@ class InceptionFeatures:
         """
         if len(x) < 2:
             raise InputError(f"a deviation needs at least two images, got {len(x)}")
-        plain = InceptionFeatures(self.spec, self.state, Options(self.options.tap, self.options.device))
+        float32 = replace(self.options, precision="float32", compile=False)
+        plain = InceptionFeatures(self.spec, self.state, float32)
         seconds, outputs = [], []
         for extractor in (self, plain):
             extractor(x[:1])  # builds the network
@@ -108,8 +125,8 @@ class InceptionFeatures:
                 f"instructions for it; leave --precision out",
                 stacklevel=2,
             )
-        found, expected = outputs
-        return Deviation(float((found - expected).norm() / expected.norm()), frechet(found, expected), speedup)
+        reduced, exact = outputs
+        return Deviation(float((reduced - exact).norm() / exact.norm()), frechet(reduced, exact), speedup)
 
 
 def frechet(x: Tensor, y: Tensor) -> float:
@@ -127,18 +144,20 @@ def inception(
     weights: Path | None = None,
     device: str = "cpu",
     precision: str = "float32",
-    compile: bool = False,
+    resize: str | None = None,
 ) -> InceptionFeatures:
     """The extractor of the FID network, for levelled images of any size.
 
-    `argument` is the layer: 64, 192, 768, 2048 (default) or logits. `weights` is a file, else they are found as
-    `inception_weights.find` says. `precision` is float32, float64 or bfloat16, which `deviation` holds to float32.
-    Raises InputError for other items, layers and precisions, and DataError where there are no weights.
+    `argument` is the layer: 64, 192, 768, 2048 (default), logits or spatial. `weights` is a file, else they are found
+    as `inception_weights.find` says. `precision` is float32, float64 or bfloat16, which `deviation` holds to float32.
+    `resize` is tf (default), torch or clean, as `Options` says. Raises InputError for other items, layers, precisions
+    and ways to resize, and DataError where there are no weights.
     """
     images.check_spec("inception", spec)
     images.check_precision("inception", precision)
+    resampling.check_choice("inception", resize)
     tap = argument or "2048"
     if tap not in TAPS:
         raise InputError(f"inception has no layer {tap!r}; choose one of {', '.join(TAPS)}")
     state = inception_weights.load(inception_weights.find(weights))
-    return InceptionFeatures(spec, state, Options(tap, device, precision, compile))
+    return InceptionFeatures(spec, state, Options(tap, device, precision, resize=resize or "tf"))

@@ -26,7 +26,9 @@ STAGES = {
     "768": ("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
     "2048": ("Mixed_7a", "Mixed_7b", "Mixed_7c"),
 }
-TAPS = (*STAGES, "logits")
+SPATIAL = "spatial"  # what sFID compares: 7 of the 192 channels that the first branch of Mixed_6d makes, 17 x 17 each
+SPATIAL_CHANNELS = 7
+TAPS = (*STAGES, "logits", SPATIAL)
 PACKED_FOR = 8  # images; the layout of packed weights hardly depends on it
 
 
@@ -149,12 +151,18 @@ class Inception(nn.Module):
     def forward(self, x: Tensor, tap: str) -> tuple[Tensor, Tensor | None]:
         """The features (n, D) of a tap and, for 2048 and logits, the logits (n, 1008) without the classifier's bias.
 
-        The Inception Score is the one of these logits. All are float32, or float64 where the convolutions are.
+        The Inception Score is the one of these logits. Features are averages over space, but for ``spatial``: the 2,023
+        values of ``mixed_6/conv`` that guided-diffusion's evaluator takes. All are float32, or float64 where the
+        convolutions are.
         """
         x = x.to(self.dtype).contiguous(memory_format=torch.channels_last)
         for name, modules in STAGES.items():
             for module in modules:
-                x = self.trunk.get_submodule(module)(x)
+                block = self.trunk.get_submodule(module)
+                if tap == SPATIAL and module == "Mixed_6d":
+                    maps = block.branch1x1(x)[:, :SPATIAL_CHANNELS]
+                    return maps.permute(0, 2, 3, 1).flatten(1).to(self.wide), None  # in the order of TensorFlow's maps
+                x = block(x)
             if name == tap and name != "2048":
                 return x.to(self.wide).mean((2, 3)), None
         pooled = x.to(self.wide).mean((2, 3))

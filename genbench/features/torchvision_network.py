@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ from torchvision.models.feature_extraction import create_feature_extractor, get_
 
 from genbench.contracts import Features, SampleSpec
 from genbench.errors import DataError, InputError
-from genbench.features import images, weight_files
+from genbench.features import images, resampling, weight_files
+from genbench.features.pretrained import Computation
 from genbench.plugins import registry
 
 # What torchvision's own weights imply of these two networks, and a slow initialisation that weights overwrite.
@@ -40,20 +42,26 @@ class TorchvisionFeatures:
         spec: SampleSpec,
         network: nn.Module,
         layer: str = "",
-        device: str = "cpu",
-        precision: str = "float32",
+        computation: Computation | None = None,
+        resize: str | None = None,
     ) -> None:
-        """`network` in float32 with its weights, named `name` by torchvision; an empty `layer` is the default one."""
-        self.spec, self.device, self.dtype = spec, torch.device(device), images.PRECISIONS[precision]
+        """`network` in float32 with its weights, named `name` by torchvision; an empty `layer` is the default one.
+
+        With `resize` the whole image is squeezed that way into the square that torchvision's preprocessing crops.
+        """
+        computation = computation or Computation()
+        self.spec, self.device = spec, torch.device(computation.device)
+        self.dtype = images.PRECISIONS[computation.precision]
         names = layers(network)
         usual = default_layer(network, names)
         self.layer = find_layer(name, layer, names) if layer else usual
         self.classifies = names.index(self.layer) >= names.index(usual)
-        self.preprocess = models.get_model_weights(name).DEFAULT.transforms()
+        usual_preprocessing = models.get_model_weights(name).DEFAULT.transforms()
+        self.preprocess = usual_preprocessing if resize is None else squeezing(usual_preprocessing, resize)
         self.name = f"torchvision:{name}" + (f":{self.layer}" if self.layer != usual else "")
         self.fingerprint = (
             f"{self.name} layer={self.layer} weights={weight_files.content(network.state_dict())} "
-            f"preprocessing={' '.join(repr(self.preprocess).split())} precision={precision}"
+            f"preprocessing={' '.join(repr(self.preprocess).split())} precision={computation.precision}"
         )
         wanted = {self.layer: "features"}
         if self.classifies and names[-1] != self.layer:
@@ -62,21 +70,28 @@ class TorchvisionFeatures:
         self.network.to(self.device, self.dtype, memory_format=torch.channels_last).requires_grad_(False)
 
     def __call__(self, x: Tensor, /) -> Features:
-        """Raises InputError for anything but uint8 images, and for layers without one tensor of values per image."""
+        """Raises InputError for anything but uint8 images, very thin ones, and layers without one tensor per image."""
         x = images.rgb(self.name, self.spec, x)
+        images.check_aspect(self.name, x)
         if len(x) == 0:
             raise InputError(f"{self.name} was given no images")
         outputs = []
         with torch.inference_mode(), images.full_precision(self.device):
             for part in x.split(images.images_per_pass(self.device)):
                 prepared = self.preprocess(part.to(self.device)).to(self.dtype, memory_format=torch.channels_last)
-                found = self.network(prepared)
-                embeddings = averaged(found["features"], len(part), self.name)
-                logits = found.get("logits", found["features"]) if self.classifies else embeddings[:, :0]
+                outcome = self.network(prepared)
+                embeddings = averaged(outcome["features"], len(part), self.name)
+                logits = outcome.get("logits", outcome["features"]) if self.classifies else embeddings[:, :0]
                 outputs.append((embeddings.float(), logits.float().softmax(1)))
             embeddings, probabilities = (torch.cat(parts).cpu() for parts in zip(*outputs, strict=True))
         # Tensors of inference mode could not be written to by who receives them.
         return Features(embeddings.clone(), probabilities.clone() if self.classifies else None)
+
+
+def squeezing(transforms: Any, resize: str) -> resampling.Square:
+    """What squeezes whole images into the square of torchvision's transforms, normalised as they do."""
+    how = resampling.filter_named(transforms.interpolation.value)
+    return resampling.Square(transforms.crop_size[0], resize, how, tuple(transforms.mean), tuple(transforms.std))
 
 
 def layers(network: nn.Module) -> list[str]:
@@ -159,18 +174,21 @@ def torchvision_features(
     device: str = "cpu",
     precision: str = "float32",
     weights: Path | None = None,
+    resize: str | None = None,
 ) -> TorchvisionFeatures:
     """The extractor of one of torchvision's classifiers, for levelled images of any size.
 
     `argument` is its name, or name and layer, as ``vgg16`` or ``vgg16:classifier.3``; a module's name stands for its
     output. Without a layer it is the input of the last linear layer: for vgg16 the second fully connected one, 4096
     features after the ReLU. `weights` is a file with a state dict, else torchvision's default weights are downloaded.
-    `precision` is float32, float64 or bfloat16. Raises InputError for other items, and for unknown networks, layers and
-    precisions; DataError where there are no weights.
+    `precision` is float32, float64 or bfloat16; `resize` is tf, clean or torch, in place of torchvision's own. Raises
+    InputError for other items, and for unknown networks, layers, precisions and ways to resize; DataError where there
+    are no weights.
     """
     images.check_spec("torchvision", spec)
     images.check_precision("torchvision", precision)
+    resampling.check_choice("torchvision", resize)
     name, _, layer = argument.partition(":")
     if not name:
         raise InputError("torchvision needs the name of a network: torchvision:NAME or torchvision:NAME:LAYER")
-    return TorchvisionFeatures(name, spec, load(name, weights), layer, device, precision)
+    return TorchvisionFeatures(name, spec, load(name, weights), layer, Computation(device, precision), resize)

@@ -88,12 +88,12 @@ def _tiles(samples: Tensor, x: Tensor) -> Iterator[Iterator[Tensor]]:
 def _log_probs(samples: Tensor, x: Tensor, sigmas: Tensor) -> Tensor:
     """(s, m) for sigmas (s,)."""
     rates = (0.5 / sigmas.square()).tolist()
-    found = []
+    blocks = []
     for tiles in _tiles(samples, x):
         sums = torch.full((1, 1), -math.inf, dtype=torch.float64, device=samples.device)
         for tile in tiles:
             sums = torch.logaddexp(sums, torch.stack([torch.logsumexp(tile * -rate, 1) for rate in rates]))
-        found.append(sums)
+        blocks.append(sums)
     # The kernel's own height, and the mean over the samples.
     constants = samples.shape[1] * (sigmas.log() + 0.5 * math.log(2 * math.pi)) + math.log(len(samples))
-    return torch.cat(found, 1) - constants[:, None].to(samples.device)
+    return torch.cat(blocks, 1) - constants[:, None].to(samples.device)

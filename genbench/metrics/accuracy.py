@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import Unsupported
 
 
@@ -16,12 +16,12 @@ class Accuracy:
 
     name = "accuracy"
     columns = (Column("accuracy", "accuracy", "higher"),)
-    reads: ClassVar[Literal["classes"]] = "classes"
+    reads: ClassVar[tuple[Reads, ...]] = ("classes", "labels")
     min_samples = 1
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        labels = evidence.dataset.heldout_labels
+        labels = evidence.real_labels
         if labels is None:
-            raise Unsupported(f"{evidence.dataset.name} has no labels")
+            raise Unsupported("the classes of the real items are not known")
         right = (evidence.class_log_joint.argmax(1) == labels).double()
         return {"accuracy": Score(float(right.mean()), float(right.std(correction=1)) / len(right) ** 0.5)}

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from genbench.contracts import Column, Evidence, Kind, Score
+from genbench.contracts import Column, Evidence, Kind, LogProbs, Reads, Score
 from genbench.errors import InputError, Unsupported
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array, as_float64
@@ -31,21 +31,14 @@ def negative_log_likelihood(log_prob: Array, shared_error: float = 0.0) -> Estim
     return Estimate(-float(values.mean()), math.hypot(spread, shared_error))
 
 
-def _shared_error(evidence: Evidence) -> float:
-    return float(getattr(evidence.generator, "log_prob_error", None) or 0.0)
-
-
-def _interval(evidence: Evidence, nll: float, scale: float = 1.0) -> dict[str, float]:
-    """Between which values nll / scale lies, where the model says between which its log-probabilities do."""
-    offsets = getattr(evidence.generator, "log_prob_interval", None)
-    if offsets is None:
-        return {}
-    lower, upper = offsets
-    return {"low": (nll - upper) / scale, "high": (nll - lower) / scale}
-
-
-def _kind(evidence: Evidence) -> Kind:
-    return evidence.generator.log_prob_kind  # type: ignore[attr-defined]
+def _score(log_prob: LogProbs, nll: Estimate, detail: str, unit: float = 1.0) -> Score:
+    """In units of so many nats, between ends where the model says between which its log-probabilities lie."""
+    assert nll.stderr is not None
+    low = high = None
+    if log_prob.interval is not None:
+        lower, upper = log_prob.interval
+        low, high = (nll - upper) / unit, (nll - lower) / unit
+    return Score(nll / unit, nll.stderr / unit, log_prob.kind, detail, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +50,14 @@ class LogLikelihood:
         Column("nll", "NLL", "lower", digits=2, unit="nats"),
         Column("bpd", "BPD", "lower", digits=3, unit="bits/dim"),
     )
-    reads: ClassVar[Literal["log_prob"]] = "log_prob"
+    reads: ClassVar[tuple[Reads, ...]] = ("log_prob",)
     min_samples = 1
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        nll = negative_log_likelihood(evidence.log_prob, _shared_error(evidence))
-        kind, detail = _kind(evidence), REMARKS[_kind(evidence)]
-        bits = evidence.dataset.spec.size * math.log(2)
-        assert nll.stderr is not None
-        return {
-            "nll": Score(nll.value, nll.stderr, kind, detail, **_interval(evidence, nll.value)),
-            "bpd": Score(nll.value / bits, nll.stderr / bits, kind, detail, **_interval(evidence, nll.value, bits)),
-        }
+        log_prob = evidence.log_prob
+        nll = negative_log_likelihood(log_prob.values, log_prob.error)
+        detail, bits = REMARKS[log_prob.kind], evidence.dataset.spec.size * math.log(2)
+        return {"nll": _score(log_prob, nll, detail), "bpd": _score(log_prob, nll, detail, bits)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +70,7 @@ class GapToTruth:
 
     name = "gap"
     columns = (Column("gap", "gap to truth", "lower", digits=3, unit="nats"),)
-    reads: ClassVar[Literal["log_prob"]] = "log_prob"
+    reads: ClassVar[tuple[Reads, ...]] = ("log_prob",)
     min_samples = 1
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
@@ -89,6 +78,6 @@ class GapToTruth:
         if dataset.true_log_prob is None:
             raise Unsupported(f"the true distribution of {dataset.name} is not known")
         log_prob = evidence.log_prob
-        gap = negative_log_likelihood(log_prob - dataset.true_log_prob(dataset.heldout), _shared_error(evidence))
+        gap = negative_log_likelihood(log_prob.values - dataset.true_log_prob(dataset.heldout), log_prob.error)
         detail = f"true entropy {dataset.entropy:.4f} nats" if dataset.entropy is not None else ""
-        return {"gap": Score(gap.value, gap.stderr, _kind(evidence), detail)}
+        return {"gap": _score(log_prob, gap, detail)}

@@ -12,6 +12,7 @@ within the error of its matrix products: time and memory grow with n, not with i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -41,58 +42,93 @@ class ManifoldMetrics:
     coverage: Estimate | None
 
 
-def manifold_metrics(real: Array, fake: Array, k: int | None = 3, density_k: int | None = 5) -> ManifoldMetrics:
+def manifold_metrics(
+    real: Array,
+    fake: Array,
+    k: int | None = 3,
+    density_k: int | None = 5,
+    radii: Mapping[int, Tensor] | None = None,
+) -> ManifoldMetrics:
     """Precision and recall for `k` neighbours, density and coverage for `density_k`, of features (n, D) and (m, D).
 
-    All distances are computed once; None leaves out its pair. See `precision_recall` and `density_coverage` for the
+    All distances are computed once; None leaves out its pair. `radii` are those of `real_radii` for the same real
+    features and numbers of neighbours, where they are at hand. See `precision_recall` and `density_coverage` for the
     measures. Raises InputError for different dimensions, values that are not finite, a number of neighbours below 1,
     or no more samples than that on either side.
     """
     r, f = as_matrix("real", real), as_matrix("fake", fake)
-    wanted = [number for number in (k, density_k) if number is not None]
-    if not wanted or min(wanted) < 1 or min(len(r), len(f)) <= max(wanted):
-        raise InputError(
-            f"k-NN needs more than k = {max(wanted, default=None)} samples on each side and k of at least 1, "
-            f"got {len(r)} real and {len(f)} fake"
-        )
+    wanted = _wanted(k, density_k, len(r), len(f))
+    if r.shape[1] != f.shape[1]:
+        raise InputError(f"real has {r.shape[1]} features and fake {f.shape[1]}; they must be the same")
+    radius = real_radii(r, k, density_k) if radii is None else radii
     first, second = nearest.prepared(r, f, max(wanted))
-    wide = min(3 * density_k, len(r) - 1) if density_k else 0
-    ks = sorted({*wanted, wide} - {0})
-    found = nearest.kth_distances(first, first, ks, torch.arange(len(r), device=r.device))[0]
-    radius = dict(zip(ks, found, strict=True))
-    # Fewer samples make halves too small for their balls.
-    enough = len(f) >= 4 * (max(wanted) + 1)
 
     inner: list[Balls | Reached] = []
     outer: list[Balls | Reached] = []
+    around = reaching = covering = None
     if k is not None:
         reach = min(NEIGHBOURS_PER_K * k, len(f) - 1)
-        fakes, lists = nearest.kth_distances(second, second, [k], torch.arange(len(f), device=f.device), reach)
+        own = torch.arange(len(f), device=f.device)
+        fake_radii, candidates = nearest.kth_distances(second, second, [k], own, reach)
         inner.append(precise := Balls(radius[k]))
-        outer.append(recalled := Balls(fakes[0]))
-        if enough:
-            around = _Around.of(second, lists, reach)
-            sure = nearest.scaled(fakes[0], second.frame, up=False)
+        outer.append(recalled := Balls(fake_radii[0]))
+        if _enough(len(f), k):
+            around = _Around.of(second, candidates, reach)
+            sure = nearest.scaled(fake_radii[0], second.frame, up=False)
             outer.append(reaching := Reached(around.squares[:, -1] * TIES, sure, "queries"))
-        del lists  # its lists are long
+        del candidates  # its lists are long
     if density_k is not None:
         inner.append(dense := Balls(radius[density_k], closed=False, counted=True))
-        if enough:
-            limit = nearest.scaled(radius[wide], first.frame, up=False)
+        if _enough(len(f), density_k):
+            limit = nearest.scaled(radius[_widest(density_k, len(r))], first.frame, up=False)
             inner.append(covering := Reached(limit, limit, "centres"))
     memberships(first, second, inner, outer)
 
     precision = recall = density = coverage = None
     if k is not None:
         precision = _mean(precise.inside.double())
-        error = _recall_error(around, reaching.pairs(), len(r), k) if enough else None
+        error = None if around is None or reaching is None else _recall_error(around, reaching.pairs(), len(r), k)
         recall = Estimate(float(recalled.inside.double().mean()), error)
     if density_k is not None:
         density = _mean(dense.counts.double() / density_k)
-        covered = float(dense.held.double().mean())
-        error = _coverage_error(covering.pairs(), covering.limit, covered, len(f)) if enough else None
-        coverage = Estimate(covered, error)
+        share = float(dense.held.double().mean())
+        error = None if covering is None else _coverage_error(covering.pairs(), covering.limit, share, len(f))
+        coverage = Estimate(share, error)
     return ManifoldMetrics(precision, recall, density, coverage)
+
+
+def real_radii(real: Array, k: int | None = 3, density_k: int | None = 5) -> dict[int, Tensor]:
+    """What `manifold_metrics` needs of the real features (n, D) alone: by j the distances (n,) to the j-th neighbour.
+
+    The same whatever they are compared with, so that many comparisons need find them only once.
+    """
+    r = as_matrix("real", real)
+    wanted = _wanted(k, density_k, len(r))
+    ks = sorted({*wanted, _widest(density_k, len(r))} if density_k else {*wanted})
+    points = nearest.prepared(r, r, max(wanted))[0]
+    distances = nearest.kth_distances(points, points, ks, torch.arange(len(r), device=r.device))[0]
+    return dict(zip(ks, distances, strict=True))
+
+
+def _wanted(k: int | None, density_k: int | None, real: int, fake: int | None = None) -> list[int]:
+    wanted = [number for number in (k, density_k) if number is not None]
+    if not wanted or min(wanted) < 1 or min(real, real if fake is None else fake) <= max(wanted):
+        sides = f"{real} real" if fake is None else f"{real} real and {fake} fake"
+        raise InputError(
+            f"k-NN needs more than k = {max(wanted, default=None)} samples on each side and k of at least 1, "
+            f"got {sides}"
+        )
+    return wanted
+
+
+def _widest(density_k: int, real: int) -> int:
+    """The neighbour up to which coverage's balls may grow for the sake of its standard error."""
+    return min(3 * density_k, real - 1)
+
+
+def _enough(fake: int, k: int) -> bool:
+    """Whether halves of the fake samples are large enough for their balls."""
+    return fake >= 4 * (k + 1)
 
 
 def _mean(values: Tensor) -> Estimate:

@@ -11,15 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError, Unsupported
+from genbench.metrics.scores import as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array, as_float64
+from genbench.numerics.ranks import share_below
 
 
 def auroc(normal: Array, outliers: Array) -> Estimate:
@@ -31,17 +32,9 @@ def auroc(normal: Array, outliers: Array) -> Estimate:
     low, high = as_float64("normal", normal, ndim=1), as_float64("outliers", outliers, ndim=1)
     if min(len(low), len(high)) < 2:
         raise InputError(f"auroc needs at least 2 scores on both sides, got {len(low)} and {len(high)}")
-    above, below = _share_below(low, high), 1 - _share_below(high, low)
+    above, below = share_below(low, high), 1 - share_below(high, low)
     variance = float(above.var(correction=1)) / len(above) + float(below.var(correction=1)) / len(below)
     return Estimate(float(above.mean()), math.sqrt(variance))
-
-
-def _share_below(values: Tensor, points: Tensor) -> Tensor:
-    """For each point the share of the values that lie below it, those equal to it counting half."""
-    ordered = values.sort().values
-    below = torch.searchsorted(ordered, points.contiguous(), right=False)
-    not_above = torch.searchsorted(ordered, points.contiguous(), right=True)
-    return (below + not_above).double() / (2 * len(values))
 
 
 def squared_errors(x: Tensor, y: Tensor, levels: int | None) -> Tensor:
@@ -56,15 +49,15 @@ class OutlierDetection:
 
     name = "outliers"
     columns = (Column("auroc", "outlier AUROC", "higher"),)
-    reads: ClassVar[Literal["outliers"]] = "outliers"
+    reads: ClassVar[tuple[Reads, ...]] = ("outliers", "log_prob", "reconstruction")
     min_samples = 1
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
         try:
-            found, detail = auroc(-evidence.log_prob, -evidence.outlier_log_prob), "by log_prob"
+            scores, detail = (-evidence.log_prob.values, -evidence.outlier_log_prob.values), "by log_prob"
         except Unsupported:
-            found, detail = auroc(*self._errors(evidence)), "by the error of reconstruction"
-        return {"auroc": Score(found.value, found.stderr, detail=detail)}
+            scores, detail = self._errors(evidence), "by the error of reconstruction"
+        return {"auroc": as_score(auroc(*scores), detail)}
 
     def _errors(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
         levels, normal, odd = evidence.dataset.spec.levels, evidence.dataset.heldout, evidence.outliers

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from genbench import seeding
-from genbench.contracts import Column, Evidence, HasLogProb, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import Unsupported
 from genbench.likelihood.parzen import parzen_bandwidth, parzen_log_prob
 from genbench.metrics.log_likelihood import negative_log_likelihood
@@ -37,11 +37,11 @@ class Parzen:
     validation: int = 1000
     name = "parzen"
     columns = (Column("parzen", "Parzen NLL", "lower", digits=2, unit="nats", note=WARNING),)
-    reads: ClassVar[Literal["samples"]] = "samples"
+    reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        if isinstance(evidence.generator, HasLogProb):
+        if evidence.offers("log_prob"):
             raise Unsupported("the model has a likelihood of its own")
         spec, heldout, samples = evidence.dataset.spec, evidence.dataset.heldout.flatten(1), evidence.samples.flatten(1)
         log_prob = torch.empty(len(heldout), dtype=torch.float64)
@@ -58,7 +58,7 @@ class Parzen:
 
 
 def crossed_halves(n: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The indices of two fixed random halves of n >= 2 items, as (one, other) and as (other, one)."""
+    """The indices of two fixed random halves of n >= 2 items, as (first, second) and as (second, first)."""
     order = torch.randperm(n, generator=seeding.generator("parzen validation", n))
-    one, other = order[: n // 2], order[n // 2 :]
-    return (one, other), (other, one)
+    first, second = order[: n // 2], order[n // 2 :]
+    return (first, second), (second, first)

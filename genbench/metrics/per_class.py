@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Features, Reads, Score
 from genbench.errors import InputError, Unsupported
-from genbench.metrics.frechet_distance import frechet_distance
-from genbench.numerics.blocks import paired_features
+from genbench.metrics.classes import class_name
+from genbench.metrics.frechet import compared, frechet_distance
+from genbench.numerics.blocks import as_features, paired_features
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
 
@@ -39,13 +40,13 @@ def frechet_distance_per_class(real: Array, real_labels: Array, fake: Array, fak
 
 
 def _labels(name: str, labels: Array, features: Tensor) -> Tensor:
-    found = torch.as_tensor(labels)
-    if found.is_floating_point() or found.is_complex() or found.shape != features.shape[:1]:
+    numbers = torch.as_tensor(labels)
+    if numbers.is_floating_point() or numbers.is_complex() or numbers.shape != features.shape[:1]:
         raise InputError(
             f"{name} must hold one integer for each of {len(features)} samples, "
-            f"it has shape {tuple(found.shape)} and dtype {found.dtype}"
+            f"it has shape {tuple(numbers.shape)} and dtype {numbers.dtype}"
         )
-    return found.to(features.device, torch.int64)
+    return numbers.to(features.device, torch.int64)
 
 
 def _too_few(real: Tensor, fake: Tensor) -> str:
@@ -59,8 +60,8 @@ class PerClassFid:
     """The column `fid_class`: the mean over the classes; the remark names the class with the largest distance."""
 
     name = "per-class-fid"
-    columns = (Column("fid_class", "class FID", "lower", digits=2),)
-    reads: ClassVar[Literal["samples"]] = "samples"
+    columns = (Column("fid_class", "class FID", "lower", digits=2, general="class Fréchet distance"),)
+    reads: ClassVar[tuple[Reads, ...]] = ("samples", "real", "labels")
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
@@ -70,17 +71,18 @@ class PerClassFid:
         few = _too_few(real, fake.to(real.device))
         if few:
             raise Unsupported(f"a distance needs 2 samples of each class; class {few}")
-        found = frechet_distance_per_class(evidence.real.embeddings, real, evidence.fake.embeddings, fake)
-        worst = max(found, key=lambda label: found[label].value)
-        value = sum(one.value for one in found.values()) / len(found)
-        error = math.sqrt(sum((one.stderr or 0.0) ** 2 for one in found.values())) / len(found)
-        detail = f"worst: class {_class_name(evidence, worst)}, {found[worst].value:.2f}"
+        sides = evidence.real.once("classes", lambda: _by_class(evidence.real, real))
+        fakes = _by_class(evidence.fake, fake)
+        distances = {label: compared(side, fakes[label]).estimate() for label, side in sides.items()}
+        worst = max(distances, key=lambda label: distances[label].value)
+        value = sum(distance.value for distance in distances.values()) / len(distances)
+        error = math.sqrt(sum((distance.stderr or 0.0) ** 2 for distance in distances.values())) / len(distances)
+        detail = f"worst: class {class_name(evidence.classes, worst)}, {distances[worst].value:.2f}"
         return {"fid_class": Score(value, error, detail=detail)}
 
 
-def _class_name(evidence: Evidence, label: int) -> str:
-    try:
-        names = evidence.dataset.classes
-    except Unsupported:  # files have labels, but belong to no data set that names them
-        names = ()
-    return names[label] if 0 <= label < len(names) else str(label)
+def _by_class(side: Features, labels: Tensor) -> dict[int, Features]:
+    """The features of each class, which keep what is found of them."""
+    features = as_features("features", side.embeddings)
+    own = _labels("labels", labels, features)
+    return {label: Features(features[own == label]) for label in own.unique().tolist()}

@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from genbench import seeding
-from genbench.contracts import Column, Evidence, Score
+from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.metrics.outliers import squared_errors
+from genbench.metrics.scores import as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import as_float64
 
@@ -52,7 +53,7 @@ class Reconstruction:
         Column("reconstruction", "reconstruction RMSE", "lower"),
         Column("denoising", "denoising RMSE", "lower"),
     )
-    reads: ClassVar[Literal["reconstruction"]] = "reconstruction"
+    reads: ClassVar[tuple[Reads, ...]] = ("reconstruction",)
     min_samples = 1
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
@@ -62,6 +63,6 @@ class Reconstruction:
         denoised = root_mean_square(squared_errors(evidence.reconstruct(noisy, "corrupted"), clean, levels))
         shown = root_mean_square(squared_errors(noisy, clean, levels))
         return {
-            "reconstruction": Score(plain.value, plain.stderr),
-            "denoising": Score(denoised.value, denoised.stderr, detail=f"the corrupted items: {shown.value:.3f}"),
+            "reconstruction": as_score(plain),
+            "denoising": as_score(denoised, f"the corrupted items: {shown.value:.3f}"),
         }

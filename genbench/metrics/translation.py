@@ -13,14 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 
-from genbench.contracts import Column, Dataset, Evidence, SampleSpec, Score, Source
+from genbench.contracts import Column, Dataset, Evidence, Reads, SampleSpec, Score, Source
 from genbench.errors import Unsupported
 from genbench.metrics.outliers import squared_errors
 from genbench.metrics.reconstruction import root_mean_square
+from genbench.metrics.scores import as_score
 from genbench.numerics.estimate import Estimate
 
 
@@ -38,8 +39,7 @@ def source_of(dataset: Dataset) -> Source:
 
 
 def _distance(x: Tensor, y: Tensor, spec: SampleSpec) -> Score:
-    found = root_mean_square(squared_errors(x, y, spec.levels))
-    return Score(found.value, found.stderr)
+    return as_score(root_mean_square(squared_errors(x, y, spec.levels)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ class PairedError:
 
     name = "paired-error"
     columns = (Column("paired_error", "paired RMSE", "lower"),)
-    reads: ClassVar[Literal["translation"]] = "translation"
+    reads: ClassVar[tuple[Reads, ...]] = ("translation",)
     min_samples = 1
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
         dataset = evidence.dataset
         if not source_of(dataset).paired:
             raise Unsupported(f"{dataset.name} has no pairs: no translation is the right one")
-        found = evidence.translated
-        return {"paired_error": _distance(found, dataset.heldout[: len(found)], dataset.spec)}
+        translated = evidence.translated
+        return {"paired_error": _distance(translated, dataset.heldout[: len(translated)], dataset.spec)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,13 @@ class CycleError:
 
     name = "cycle-error"
     columns = (Column("cycle_error", "cycle RMSE", "lower"),)
-    reads: ClassVar[Literal["translation"]] = "translation"
+    reads: ClassVar[tuple[Reads, ...]] = ("translation",)
     min_samples = 1
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
         source = source_of(evidence.dataset)
-        found = evidence.cycled
-        return {"cycle_error": _distance(found, source.heldout[: len(found)], source.spec)}
+        cycled = evidence.cycled
+        return {"cycle_error": _distance(cycled, source.heldout[: len(cycled)], source.spec)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class ClassKept:
 
     name = "class-kept"
     columns = (Column("kept_class", "class kept", "higher"),)
-    reads: ClassVar[Literal["translation"]] = "translation"
+    reads: ClassVar[tuple[Reads, ...]] = ("translation", "samples", "real", "labels")
     min_samples = 1
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
@@ -91,10 +91,10 @@ class ClassKept:
         if labels is None:
             raise Unsupported(f"{evidence.dataset.name} has sources without labels")
         # Where the model translates, its samples are the translations.
-        count, seen = len(evidence.translated), evidence.fake_labels
-        if seen is None:
+        count, guesses = len(evidence.translated), evidence.fake_labels
+        if guesses is None:
             raise Unsupported("the features know no classes of the data")
-        kept = share(seen == labels[:count])
+        right = share(guesses == labels[:count])
         real, known = evidence.real.probabilities, evidence.real_labels
         detail = "" if real is None or known is None else f"of real items: {share(real.argmax(1) == known).value:.3f}"
-        return {"kept_class": Score(kept.value, kept.stderr, detail=detail)}
+        return {"kept_class": as_score(right, detail)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -11,6 +12,7 @@ from genbench.errors import InputError
 from genbench.numerics.linalg import Array, as_matrix
 
 BLOCK_ELEMENTS = 2**21  # values of a block: 16 MB in float64
+LARGEST = 1e70  # of which standard errors need the fourth power, summed
 
 
 def parts_of(x: Tensor, elements: int = BLOCK_ELEMENTS) -> Iterator[slice]:
@@ -28,14 +30,19 @@ def mean_of(x: Tensor) -> Tensor:
     return total / len(x)
 
 
-def as_features(name: str, x: Array) -> Tensor:
+def as_features(name: str, x: Array, largest: float = LARGEST) -> Tensor:
     """`x` (n, D) as a finite tensor: float32 and float64 without a copy, half precision as float32, others as float64.
 
-    Raises InputError where it is not a matrix of finite numbers with at least one row and one column.
+    Raises InputError where it is not a matrix of finite numbers with at least one row and one column, and for numbers
+    beyond `largest`.
     """
     tensor = as_matrix(name, x)
-    if not all(bool(torch.isfinite(tensor[part]).all()) for part in parts_of(tensor)):
+    # A maximum is NaN where anything is.
+    reach = float(torch.stack([tensor[part].abs().max() for part in parts_of(tensor)]).max())
+    if not math.isfinite(reach):
         raise InputError(f"{name} holds values that are not finite")
+    if reach > largest:
+        raise InputError(f"{name} holds values up to {reach:.0e}, too large to compute with; divide by a constant")
     return tensor
 
 

@@ -36,6 +36,7 @@ GROUP = 32  # rows and columns come in multiples of this many, as kernels like t
 CHUNK = 2**20  # elements of the input that are shifted at once
 UNIT = 2.0**-24  # the rounding of float32
 SLACK, TINY = 2.0**-19, 2.0**-100
+FARTHEST = 1e140  # from the centre, along any axis
 SMALL = 2.0**35  # multiplications below which no route is worth a choice
 
 
@@ -48,7 +49,7 @@ class Frame:
 
     @classmethod
     def around(cls, *sets: Tensor) -> Frame:
-        """The common frame of sets (n, D). Raises InputError for values that are not finite."""
+        """The common frame of sets (n, D). Raises InputError for values that are not finite, or too far apart."""
         low = torch.stack([x.amin(0) for x in sets]).double().amin(0)
         high = torch.stack([x.amax(0) for x in sets]).double().amax(0)
         if not (torch.isfinite(low).all() and torch.isfinite(high).all()):
@@ -57,6 +58,8 @@ class Frame:
         some = [x[:: -(-len(x) // 2048)].double().sum(0) / len(x[:: -(-len(x) // 2048)]) for x in sets]
         centre = torch.stack(some).mean(0).to(sets[0].dtype).double()
         widest = torch.maximum(high - centre, centre - low).max()
+        if not widest <= FARTHEST:
+            raise InputError("features are too far apart for squared distances; divide by a constant")
         exponent = int(torch.frexp(widest).exponent) if widest > 0 else 0
         return cls(centre, 2.0 ** -max(-900, min(900, exponent)))
 
@@ -211,18 +214,18 @@ def rates(device: str) -> Rates:
     size, dim = (512, 1024) if device == "cpu" else (4096, 1024)
     # Any values do, and no generator is touched.
     rows = torch.linspace(-1, 1, size * dim, device=device).reshape(size, dim)
-    found: dict[Name, float] = {}
+    speeds: dict[Name, float] = {}
     for name in ROUTES:
         route = Route(name, 1 / 127)
         codes = route.encode(rows)
         try:
             product = Products(route, size * size, rows.device)
-            found[name] = _seconds(partial(product, codes, codes)) / (size * size * dim)
+            speeds[name] = _seconds(partial(product, codes, codes)) / (size * size * dim)
         except (RuntimeError, TypeError, NotImplementedError):
             continue
     index = torch.arange(size, device=device)
     pair = _seconds(lambda: (rows[index[:64]] - rows[index[-64:]]).square().sum(1)) / (64 * dim)
-    return Rates(found, pair)
+    return Rates(speeds, pair)
 
 
 def choose(frame: Frame, first: Tensor, second: Tensor, k: int) -> Route:

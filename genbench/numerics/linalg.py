@@ -132,12 +132,12 @@ def _pivoted_cholesky(name: str, matrix: Tensor) -> Tensor:
     # Symmetric: the transposed view is the column-major order that LAPACK wants.
     packed, order, rank, _ = lapack.dpstrf(matrix.numpy().T, lower=1)
     columns = torch.from_numpy(packed.T).triu_()[:rank]
-    found = columns[:, torch.from_numpy(order.argsort())].T
+    factor = columns[:, torch.from_numpy(order.argsort())].T
     if rank < len(packed):
-        rest = torch.addmm(matrix, found, found.T, alpha=-1)
+        rest = torch.addmm(matrix, factor, factor.T, alpha=-1)
         if rest.abs().max() > TOLERANCE * matrix.abs().max():
             raise _indefinite(name)
-    return found
+    return factor
 
 
 def _cholesky(name: str, matrix: Tensor) -> Tensor:
@@ -230,8 +230,8 @@ def trace_sqrt_product(a: Array, b: Array, method: Method = "auto") -> float | T
         traces = nuclear_norm(_cholesky("a", first).mT @ _cholesky("b", second), "polar")
     else:
         pairs = zip(first.flatten(0, -3), second.flatten(0, -3), strict=True) if first.ndim > 2 else [(first, second)]
-        found = [nuclear_norm(_root("a", x).T @ _root("b", y), "eigen") for x, y in pairs]
-        traces = torch.stack(found).reshape(first.shape[:-2])
+        norms = [nuclear_norm(_root("a", x).T @ _root("b", y), "eigen") for x, y in pairs]
+        traces = torch.stack(norms).reshape(first.shape[:-2])
     return traces if first.ndim > 2 else float(traces)
 
 
@@ -239,8 +239,8 @@ def pull_back(factor: Tensor, root: Tensor) -> Tensor:
     """F^+' W F^+, symmetric (D, D), of a factor F (D, r) of full column rank and a symmetric W (r, r)."""
     if factor.shape[0] == factor.shape[1]:
         pivots = torch.linalg.lu_factor(factor.T.contiguous())
-        found = torch.linalg.lu_solve(*pivots, torch.linalg.lu_solve(*pivots, root).T.contiguous())
-        return (found + found.T) / 2
+        pulled = torch.linalg.lu_solve(*pivots, torch.linalg.lu_solve(*pivots, root).T.contiguous())
+        return (pulled + pulled.T) / 2
     if factor.shape[1] == 0:
         return factor.new_zeros(len(factor), len(factor))
     basis, upper = torch.linalg.qr(factor)

@@ -132,9 +132,9 @@ class _Side:
 
     def __init__(self, centres: Points, queries: Points, asked: Sequence[Balls | Reached]) -> None:
         self.centres, self.queries, self.asked = centres, queries, asked
-        for one in asked:
-            one._begin(centres, queries)
-        highest = torch.stack([one.high if isinstance(one, Balls) else one.limit for one in asked]).amax(0)
+        for balls in asked:
+            balls._begin(centres, queries)
+        highest = torch.stack([balls.high if isinstance(balls, Balls) else balls.limit for balls in asked]).amax(0)
         pad = centres.padded - len(centres)
         self.limit = torch.cat([highest.clamp(min=-nearest.FARTHEST), highest.new_full((pad,), -nearest.FARTHEST)])
 
@@ -143,14 +143,14 @@ class _Side:
         limits = torch.zeros(queries.stop - queries.start, device=margins.device)
         real = slice(queries.start, min(queries.stop, len(self.queries)))
         limits[real.stop - queries.start :] = -torch.inf
-        if all(isinstance(one, Balls) and not one.counted for one in self.asked):
-            done = torch.stack([one.inside[real] for one in self.asked if isinstance(one, Balls)]).all(0)
+        if all(isinstance(balls, Balls) and not balls.counted for balls in self.asked):
+            done = torch.stack([balls.inside[real] for balls in self.asked if isinstance(balls, Balls)]).all(0)
             limits[: len(done)][done] = -torch.inf
         for query, centre, margin in hits(margins, limits, group_minima(margins, by_column), by_column):
             query, centre = query + queries.start, centre + first
             least = margin + self.limit[centre]
-            for one in self.asked:
-                one._take(centre, query, least)
+            for balls in self.asked:
+                balls._take(centre, query, least)
 
 
 def memberships(
@@ -172,9 +172,9 @@ def memberships(
             if outer is not None:
                 torch.add(second.low[b] - outer.limit[b], tile, alpha=product.factor, out=tile)
                 outer.take(tile.add_(first.low[a, None]), a, b.start, by_column=False)
-    for one in (*around_first, *around_second):
-        if isinstance(one, Balls):
-            one._settle()
+    for balls in (*around_first, *around_second):
+        if isinstance(balls, Balls):
+            balls._settle()
 
 
 def covered(queries: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
@@ -184,6 +184,6 @@ def covered(queries: Tensor, centres: Tensor, radius: Tensor) -> Tensor:
     for an answer (s, m). A negative radius takes its centre away.
     """
     around, points = prepared(centres, queries, 1)
-    balls = [Balls(one.double()) for one in radius.reshape(-1, len(centres))]
-    memberships(around, points, balls, [])
-    return torch.stack([one.inside for one in balls]).reshape(*radius.shape[:-1], len(queries))
+    sets = [Balls(radii.double()) for radii in radius.reshape(-1, len(centres))]
+    memberships(around, points, sets, [])
+    return torch.stack([balls.inside for balls in sets]).reshape(*radius.shape[:-1], len(queries))

@@ -1,14 +1,13 @@
-"""The mean and covariance of features: gathered batch by batch, merged, and exchanged as files.
+"""The mean and covariance of features: gathered batch by batch, merged, and exchanged as arrays.
 
 References: T. Chan, G. Golub and R. LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
-Variances" (1979). The files are those of pytorch-fid, guided-diffusion and StyleGAN's users: `mu` and `sigma`.
+Variances" (1979). The names `mu` and `sigma` are those of pytorch-fid, guided-diffusion and StyleGAN's users.
 """
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -17,14 +16,15 @@ from torch import Tensor
 
 from genbench.errors import InputError
 from genbench.numerics.blocks import as_features, parts_of
-from genbench.numerics.linalg import Array
+from genbench.numerics.linalg import Array, root_factor
 
 BLOCK_ELEMENTS = 2**22  # values of a block in float64: 32 MB
 PANEL = 256  # columns; of a symmetric product only the upper half is multiplied, one panel at a time
-SYMMETRY = 1e-4  # files may hold covariances that were computed in float32
+SYMMETRY = 1e-4  # covariances may come from float32
+MOST_SAMPLES = 10**12  # more images than anybody has
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """The mean (D,) and covariance (D, D) of n feature vectors, float64, the covariance divided by n - 1.
 
@@ -35,62 +35,53 @@ class Moments:
     mean: Tensor
     covariance: Tensor
 
+    @cached_property
+    def root(self) -> Tensor:
+        """A factor F (D, r) of the covariance F F', found once. Raises InputError where it is clearly indefinite."""
+        return root_factor(self.covariance, "the covariance")
+
     @classmethod
     def of(cls, features: Array) -> Moments:
         """The moments of features (n, D), in memory for one block besides. Raises InputError for n < 2."""
         return MomentsBuilder().add(features).moments()
 
     @classmethod
-    def load(cls, path: str | Path) -> Moments:
-        """Moments from an .npz file with `mu` (D,), `sigma` (D, D) and, where genbench wrote it, `n`.
+    def from_arrays(cls, mu: np.ndarray, sigma: np.ndarray, n: np.ndarray | None = None) -> Moments:
+        """Moments from what `arrays` gives: a mean (D,), a covariance (D, D) and, where it is known, the number n.
 
-        Raises InputError for what is no such file: missing or pickled arrays, other shapes, values that are not
-        finite, a covariance that is not symmetric.
+        Files are read by `genbench.storage.statistics.load`. Raises InputError for other shapes, values that are not
+        finite, a `sigma` that is not symmetric or has negative variances, an n that is no number of samples.
         """
-        mean, covariance, n = _read(Path(path))
-        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or len(mean) == 0:
-            raise InputError(f"{path} holds mu {mean.shape} and sigma {covariance.shape}; expected (D,) and (D, D)")
+        if any(array.dtype.kind not in "fiu" for array in (mu, sigma)):
+            raise InputError(f"mu and sigma must be real numbers, they are {mu.dtype} and {sigma.dtype}")
+        if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)) or len(mu) == 0:
+            raise InputError(f"mu has shape {mu.shape} and sigma {sigma.shape}; expected (D,) and (D, D)")
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused in the next lines
+            mean, covariance = mu.astype(np.float64), sigma.astype(np.float64)
+            asymmetry = np.abs(covariance - covariance.T).max()
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-            raise InputError(f"{path} holds values that are not finite; compute the statistics again")
-        if np.abs(covariance - covariance.T).max() > SYMMETRY * np.abs(covariance).max():
-            raise InputError(f"sigma of {path} is not symmetric; it is no covariance")
+            raise InputError("mu or sigma holds values that are not finite")
+        if asymmetry > SYMMETRY * np.abs(covariance).max():
+            raise InputError("sigma is not symmetric, so it is no covariance")
         if (np.diagonal(covariance) < 0).any():
-            raise InputError(f"sigma of {path} has negative variances; it is no covariance")
-        return cls(n, torch.from_numpy(mean), torch.from_numpy(covariance / 2 + covariance.T / 2))
-
-    def save(self, path: str | Path) -> None:
-        """Write `mu`, `sigma` and, where it is known, `n` as an .npz file that the peers read too."""
-        with open(path, "wb") as file:  # given a path, numpy would append a suffix to it
-            np.savez(file, **self.arrays())  # type: ignore[arg-type]
+            raise InputError("sigma has negative variances, so it is no covariance")
+        count = None if n is None else _count(n)
+        return cls(count, torch.from_numpy(mean), torch.from_numpy(covariance / 2 + covariance.T / 2))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What a file of statistics holds: `mu`, `sigma` and, where it is known, `n`."""
+        """The moments as files name them: `mu`, `sigma` and, where it is known, `n`."""
         known = {} if self.n is None else {"n": np.asarray(self.n)}
         return {"mu": self.mean.cpu().numpy(), "sigma": self.covariance.cpu().numpy(), **known}
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray, int | None]:
-    try:
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds one array; expected an .npz file with mu and sigma")
-            absent = [key for key in ("mu", "sigma") if key not in loaded.files]
-            if absent:
-                found = ", ".join(loaded.files) or "nothing"
-                raise InputError(f"{path} has no {' and no '.join(absent)}, only {found}; expected mu and sigma")
-            arrays = [loaded[key] for key in ("mu", "sigma", "n") if key in loaded.files]
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist") from None
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        # numpy refuses pickles with a ValueError: loading one would run whatever its author wrote.
-        raise InputError(f"{path} is no readable .npz file of plain arrays: {error}") from error
-    if any(array.dtype.kind not in "fiu" for array in arrays):
-        raise InputError(f"{path} must hold real numbers, it has {', '.join(str(array.dtype) for array in arrays)}")
-    n = int(arrays[2]) if len(arrays) == 3 and arrays[2].size == 1 else None
-    return arrays[0].astype(np.float64), arrays[1].astype(np.float64), n
+def _count(n: np.ndarray) -> int:
+    """The number of samples that covariances were computed from. Raises InputError for what cannot be one."""
+    if n.size != 1 or n.dtype.kind not in "fiu":
+        raise InputError(f"n must be one whole number, it is {n.dtype} of shape {n.shape}")
+    value = n.item()
+    if not (2 <= value <= MOST_SAMPLES and value == int(value)):  # NaN fails the comparison
+        raise InputError(f"n is {value:g}, which is no number of samples that a covariance was computed from")
+    return int(value)
 
 
 class MomentsBuilder:

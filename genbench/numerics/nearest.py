@@ -40,8 +40,8 @@ def prepared(first: Tensor, second: Tensor, k: int, route: Route | None = None) 
         first, second = first.double(), second.double()
     frame = Frame.around(first, second)
     route = route or distance_products.choose(frame, first, second, k)
-    one = Points(first, frame, route, BUDGET // 4)
-    return one, one if second is first else Points(second, frame, route, BUDGET // 4)
+    points = Points(first, frame, route, BUDGET // 4)
+    return points, points if second is first else Points(second, frame, route, BUDGET // 4)
 
 
 def blocks(points: Points) -> list[slice]:
@@ -168,18 +168,18 @@ class Nearest:
         crowded = rank >= self.cap
         del rank
         self.dropped.scatter_reduce_(0, rows[crowded].long(), values[crowded], "amin")
-        kept = ~crowded & (values <= self.limits.clamp(min=0)[rows])
-        keys, columns = keys[kept], columns[kept]
+        counts_still = ~crowded & (values <= self.limits.clamp(min=0)[rows])
+        keys, columns = keys[counts_still], columns[counts_still]
         self._pairs = [(keys, columns)]
-        self._held = int(kept.sum())
+        self._held = int(counts_still.sum())
         # Sets whose neighbours alone fill the room would be compacted for every few pairs.
         self.full = max(self.room, 2 * self._held)
-        return rows[kept].long(), columns.long(), values[kept]
+        return rows[counts_still].long(), columns.long(), values[counts_still]
 
 
 def _search(rows: Points, columns: Points, own: Tensor | None, k: int, reach: int) -> Nearest:
     """The candidates of each row; `own` (n,) is the column that is the row itself; a set against itself takes half."""
-    found = Nearest(rows, columns, k, reach)
+    candidates = Nearest(rows, columns, k, reach)
     same = rows is columns
     product = Products(rows.route, TILE_ELEMENTS + GROUP**2, rows.low.device)
     for a in blocks(rows):
@@ -194,15 +194,15 @@ def _search(rows: Points, columns: Points, own: Tensor | None, k: int, reach: in
                 mine = own[a]
                 here = ((mine >= b.start) & (mine < b.stop)).nonzero()[:, 0]
                 tile[here, mine[here] - b.start] = torch.inf
-            found.take(tile, a, b.start)
+            candidates.take(tile, a, b.start)
             if same and b.start > a.start:
-                found.take(tile, b, a.start, by_column=True)
-    return found
+                candidates.take(tile, b, a.start, by_column=True)
+    return candidates
 
 
-def _settle(rows: Points, columns: Points, found: Nearest, ks: Sequence[int]) -> tuple[Tensor, Tensor]:
+def _settle(rows: Points, columns: Points, candidates: Nearest, ks: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Exact distances (len(ks), n) to the k-th nearest columns, and whether (n,) they are beyond doubt."""
-    row, column, value = found.compact()
+    row, column, value = candidates.compact()
     counts = torch.bincount(row, minlength=len(rows))[: len(rows)]
     starts, most = counts.cumsum(0) - counts, max(ks)
     result = torch.full((len(ks), len(rows)), torch.inf, dtype=torch.float64, device=row.device)
@@ -238,14 +238,14 @@ def _settle(rows: Points, columns: Points, found: Nearest, ks: Sequence[int]) ->
             rank = k - 1 - (high < below).sum(1)
             result[number, part] = inside.sort(dim=1).values.gather(1, rank[:, None])[:, 0]
     farthest = scaled(result.amax(0), rows.frame, up=True)
-    beyond = torch.minimum(found.limits, found.dropped)[: len(rows)]
+    beyond = torch.minimum(candidates.limits, candidates.dropped)[: len(rows)]
     # Nothing is nearer than zero, however many points lie there.
     return result, (result.amax(0) == 0) | (result.amax(0).isfinite() & (farthest < beyond))
 
 
 def _by_brute_force(rows: Tensor, columns: Tensor, own: Tensor | None, ks: Sequence[int]) -> Tensor:
     """Distances (len(ks), n) to the k-th nearest columns, where ties are too many for anything else."""
-    found = []
+    nearest = []
     step = max(1, distance_products.CHUNK // columns.shape[1])
     some = max(1, min(step, TILE_ELEMENTS // len(columns)))
     for part in torch.arange(len(rows), device=rows.device).split(some):
@@ -253,8 +253,8 @@ def _by_brute_force(rows: Tensor, columns: Tensor, own: Tensor | None, ks: Seque
         distances = torch.cat([exact_distances(x, y.double()) for y in columns.split(step)], 1)
         if own is not None:
             distances[torch.arange(len(part), device=rows.device), own[part]] = torch.inf
-        found.append(torch.stack([distances.kthvalue(k, dim=1).values for k in ks]))
-    return torch.cat(found, 1)
+        nearest.append(torch.stack([distances.kthvalue(k, dim=1).values for k in ks]))
+    return torch.cat(nearest, 1)
 
 
 def kth_distances(
@@ -265,8 +265,8 @@ def kth_distances(
     `own` (n,) names the column that is a row itself and no neighbour of its own; the candidates are also the (about)
     `reach` nearest.
     """
-    found = _search(rows, columns, _padded(own, rows), max(ks), reach)
-    distances, sure = _settle(rows, columns, found, ks)
+    candidates = _search(rows, columns, _padded(own, rows), max(ks), reach)
+    distances, sure = _settle(rows, columns, candidates, ks)
     doubtful = (~sure).nonzero()[:, 0]
     for part in doubtful.split(4096) if len(doubtful) else ():
         mine = part if own is None else own[part]
@@ -278,7 +278,7 @@ def kth_distances(
         some = Points(rows.x[part], rows.frame, plain, 0)
         others = Points(columns.x, rows.frame, plain, 0)
         distances[:, part] = kth_distances(some, others, ks, None if own is None else mine)[0]
-    return distances, found
+    return distances, candidates
 
 
 def _padded(own: Tensor | None, rows: Points) -> Tensor | None:

@@ -27,13 +27,13 @@ def _cubic(x: float, scale: float) -> float:
 
 def scales(smallest: float = SMALLEST) -> list[float]:
     """The factors s of the steps x -> s x (3 - s^2 x^2) / 2 that take all of [smallest, 1] to 1."""
-    found = []
+    scales = []
     while 1 - smallest > CONVERGED:
         low = max(smallest, SAFE)
         scale = math.sqrt(3 / (1 + low + low**2))
         smallest = min(_cubic(smallest, scale), _cubic(1.0, scale))
-        found.append(scale)
-    return found
+        scales.append(scale)
+    return scales
 
 
 def polar_factor(m: Tensor) -> Tensor:

@@ -49,12 +49,34 @@ def features() -> list[Card]:
         Card(
             "inception",
             "genbench.features.inception:inception",
-            "the network behind published FIDs; inception:64, :192, :768, :2048, :logits; --weights or a download",
+            "the network behind published FIDs; inception:64, :192, :768, :2048, :logits, :spatial; "
+            "--weights or a download",
         ),
         Card(
             "torchvision",
             "genbench.features.torchvision_network:torchvision_features",
             "any network of torchvision, torchvision:NAME[:LAYER], as torchvision:vgg16",
+        ),
+        Card("dinov2", "genbench.features.dino:dinov2", "DINOv2 ViT-L/14, behind FD-DINOv2; genbench[features]"),
+        Card(
+            "clip",
+            "genbench.features.open_clip_network:clip",
+            "CLIP ViT-L/14 at 336 pixels, behind CMMD; clip:224; genbench[features]",
+        ),
+        Card(
+            "timm",
+            "genbench.features.timm_network:timm_features",
+            "any network of timm, timm:NAME, as timm:convnext_base.fb_in22k_ft_in1k; genbench[features]",
+        ),
+        Card(
+            "open_clip",
+            "genbench.features.open_clip_network:open_clip_features",
+            "any image encoder of open_clip, open_clip:NAME[:WEIGHTS]; genbench[features]",
+        ),
+        Card(
+            "efficientnet-lite0",
+            "genbench.features.efficientnet_lite:efficientnet_lite0",
+            "a small classifier of photographs, 1,280 features, no download; genbench[photographs]",
         ),
     ]
 
@@ -62,10 +84,10 @@ def features() -> list[Card]:
 def metrics() -> list[Card]:
     """Targets take nothing and return a Metric."""
     return [
-        Card("fid", "genbench.metrics.frechet_distance:FrechetDistance", "Fréchet distance of the features"),
-        Card("is", "genbench.metrics.inception_score:InceptionScore", "Inception Score of the class probabilities"),
-        Card("precision-recall", "genbench.metrics.precision_recall:PrecisionRecall", "k-NN precision and recall"),
-        Card("classes", "genbench.metrics.class_coverage:Classes", "classes that the samples cover, and their entropy"),
+        Card("fid", "genbench.metrics.frechet:FrechetDistance", "Fréchet distance of the features"),
+        Card("is", "genbench.metrics.inception:InceptionScore", "Inception Score of the class probabilities"),
+        Card("precision-recall", "genbench.metrics.prdc:PrecisionRecall", "k-NN precision and recall"),
+        Card("classes", "genbench.metrics.classes:Classes", "classes that the samples cover, and their entropy"),
         Card("likelihood", "genbench.metrics.log_likelihood:LogLikelihood", "held-out nats and bits per dimension"),
         Card("gap", "genbench.metrics.log_likelihood:GapToTruth", "nats lost against the true distribution"),
         Card("outliers", "genbench.metrics.outliers:OutlierDetection", "AUROC of held-out items against outliers"),
@@ -78,12 +100,20 @@ def metrics() -> list[Card]:
         Card("cycle-error", "genbench.metrics.translation:CycleError", "sources against what comes back of them"),
         Card("class-kept", "genbench.metrics.translation:ClassKept", "translations that show their source's class"),
         Card("accuracy", "genbench.metrics.accuracy:Accuracy", "held-out accuracy of a generative classifier"),
-        Card("fid-infinity", "genbench.metrics.fid_infinity:FidInfinity", "FID extrapolated to endless samples"),
+        Card("fid-infinity", "genbench.metrics.unbiased_fid:FidInfinity", "FID extrapolated to endless samples"),
         Card("per-class-fid", "genbench.metrics.per_class:PerClassFid", "the mean of the FIDs within each class"),
-        Card("kid", "genbench.metrics.kernel_distance:KernelDistance", "unbiased MMD^2 with a cubic kernel"),
-        Card("mind", "genbench.metrics.mind:Mind", "sliced Wasserstein distance of the features"),
-        Card("density-coverage", "genbench.metrics.density_coverage:DensityCoverage", "k-NN density and coverage"),
-        Card("vendi", "genbench.metrics.vendi_score:VendiScore", "the effective number of different samples"),
-        Card("memorization", "genbench.metrics.memorization:Memorization", "are samples too near to the train split?"),
+        Card("kid", "genbench.metrics.maximum_mean_discrepancy:KernelDistance", "unbiased MMD^2 with a cubic kernel"),
+        Card("mind", "genbench.metrics.sliced_wasserstein:Mind", "sliced Wasserstein distance of the features"),
+        Card("density-coverage", "genbench.metrics.prdc:DensityCoverage", "k-NN density and coverage"),
+        Card("vendi", "genbench.metrics.vendi:VendiScore", "the effective number of different samples"),
+        Card("memorization", "genbench.metrics.data_copying:Memorization", "are samples too near to the train split?"),
+        Card("sfid", "genbench.metrics.representations:SpatialFrechetDistance", "FID of maps that keep their place"),
+        Card("fd-dinov2", "genbench.metrics.representations:Dinov2FrechetDistance", "FID through DINOv2 ViT-L/14"),
+        Card("fdr", "genbench.metrics.representations:FrechetRatio", "Fréchet distances in units of real items', mean"),
+        Card("cmmd", "genbench.metrics.clip_mmd:Cmmd", "unbiased MMD^2 of CLIP embeddings, Gaussian kernel"),
+        Card("clipped", "genbench.metrics.clipped:Clipped", "clipped density and coverage: shares of good samples"),
+        Card("rke", "genbench.metrics.renyi_entropy:Rke", "the number of modes by Rényi kernel entropy"),
+        Card("authenticity", "genbench.metrics.authentic:Authenticity", "samples that copy no training item"),
+        Card("fls", "genbench.metrics.feature_likelihood:FeatureLikelihood", "held-out likelihood around the samples"),
         Card("parzen", "genbench.metrics.parzen:Parzen", "Parzen-window estimate for generators without a likelihood"),
     ]

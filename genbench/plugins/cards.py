@@ -1,4 +1,4 @@
-"""What a provider hands in: cards of models, data sets, extractors and metrics, and benchmarks, all of plain strings."""
+"""What a provider hands in: cards of models, data sets, extractors, metrics and benchmarks, all plain text."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Card:
     summary: str = ""
 
     def __post_init__(self) -> None:
+        _require_text(self, "name", "target", "summary")
         module, colon, attribute = self.target.partition(":")
         if not (module and colon and attribute):
             raise ValueError(f"target of {self.name!r} must read 'module:object', got {self.target!r}")
@@ -37,6 +38,13 @@ class ModelCard(Card):
     benchmarks: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        Card.__post_init__(self)
+        _require_text(self, "family", "reference")
+        _require_texts(self, "benchmarks", "capabilities", "deviations")
+        if self.year is not None and not isinstance(self.year, int):
+            raise ValueError(f"year of {self.name!r} must be an int or None, got {self.year!r}")
 
     @property
     def home(self) -> str:
@@ -65,3 +73,33 @@ class Benchmark:
     effort: Effort = field(default_factory=Effort)
     picture: Literal["", "pen", "wave"] = ""
     bundled: bool = True
+
+    def __post_init__(self) -> None:
+        _require_text(self, "name", "dataset", "features", "summary")
+        _require_texts(self, "metrics")
+        if not self.metrics:
+            raise ValueError(f"benchmark {self.name!r} must have metrics")
+        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
+            raise ValueError(f"n of {self.name!r} must be an int of at least 1, got {self.n!r}")
+        if not isinstance(self.effort, Effort):
+            raise ValueError(f"effort of {self.name!r} must be an Effort, got {self.effort!r}")
+        if self.picture not in ("", "pen", "wave"):
+            raise ValueError(f"picture of {self.name!r} must be '', 'pen' or 'wave', got {self.picture!r}")
+
+
+def _require_text(card: Card | Benchmark, *fields: str) -> None:
+    """Refuse, with a ValueError, fields that are no printable text, and an empty name."""
+    for name in fields:
+        value = getattr(card, name)
+        if not isinstance(value, str) or not value.isprintable():
+            raise ValueError(f"{name} of a {type(card).__name__} must be printable text, got {value!r}")
+    if not card.name.strip():
+        raise ValueError(f"a {type(card).__name__} must have a name")
+
+
+def _require_texts(card: Card | Benchmark, *fields: str) -> None:
+    """Refuse, with a ValueError, fields that are no tuples of text."""
+    for name in fields:
+        value = getattr(card, name)
+        if not isinstance(value, tuple) or not all(isinstance(part, str) for part in value):
+            raise ValueError(f"{name} of {card.name!r} must be a tuple of text, got {value!r}")

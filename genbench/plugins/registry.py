@@ -1,98 +1,221 @@
-"""What can be named: models, datasets, feature extractors and metrics, each found through an entry point.
+"""What can be named: models, datasets, feature extractors, metrics and benchmarks, each found through an entry point.
 
-An entry point in one of the four groups names a function that returns cards. Cards hold strings, so that listing
-imports no model code; `load` imports what a card's target names. One name claimed by two providers is an error that
-names both, raised when that name is used; a provider that cannot be imported warns and never blocks the others.
+An entry point in one of the groups ``genbench.GROUP`` names a function that returns cards. Cards hold strings, so that
+listing imports no model code; `load` imports what a card's target names. Two providers of one name, and a provider that
+cannot be imported or returns no cards, warn once and block nothing but the use of that name. A provider in whose place
+a folder of the working directory was imported is an error: what it provides would be missing without a word.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import os
+import importlib.util
+import json
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
-from typing import Any, Literal
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Literal, overload
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
-from genbench.errors import RegistryError
-from genbench.plugins.cards import Card, ModelCard
+from genbench.errors import GenbenchError, GenbenchWarning, RegistryError
+from genbench.plugins import importing
+from genbench.plugins.cards import Benchmark, Card, ModelCard
+from genbench.plugins.guard import guarded, guarded_as
 
 Group = Literal["models", "datasets", "features", "metrics", "benchmarks"]
+KINDS: Mapping[Group, type[Card] | type[Benchmark]] = {
+    "models": ModelCard,
+    "datasets": Card,
+    "features": Card,
+    "metrics": Card,
+    "benchmarks": Benchmark,
+}
+SINGULARS = {"features": "feature extractor", "datasets": "data set"}
+
+
+@dataclass(slots=True)
+class _Provided:
+    """What the providers of one group hand in: claims on names, each with its provider, and what went wrong."""
+
+    claims: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    shadowed: str = ""
+
+    def clash(self, group: str, name: str) -> str:
+        """The sentence that names those who claim a name together; empty where it has one provider."""
+        claims = self.claims[name]
+        if len(claims) == 1:
+            return ""
+        both = " and ".join(provider for provider, _ in claims)
+        return f"{singular(group)} {name!r} is claimed by {both}; uninstall one of them to use it"
 
 
 @cache
-def _providers(group: Group) -> Mapping[str, tuple[tuple[str, Card], ...]]:
-    """Every card of a group by name, with the distribution that provides it."""
-    found: dict[str, list[tuple[str, Card]]] = {}
+def _provided(group: Group) -> _Provided:
+    """Every card of a group with the distribution that provides it; tells once what cannot be used."""
+    provided = _Provided()
     for point in entry_points(group=f"genbench.{group}"):
         provider = f"{point.dist.name if point.dist else 'unknown'} ({point.value})"
         try:
-            cards = tuple(point.load()())
-        except Exception as error:
-            message = f"plug-in {provider} cannot be listed and is left out: {type(error).__name__}: {error}"
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            listed = guarded("it", _listed, point)
+        except GenbenchError as error:
+            if place := _place_in_working_directory(point):
+                provided.shadowed = (
+                    f"{place} in the working directory was imported in place of the {group} of {provider}, and is not "
+                    f"that ({error}); rename it, or run genbench elsewhere"
+                )
+            provided.faults.append(f"plug-in {provider} cannot be listed and is left out: {error}")
             continue
-        for card in cards:
-            claims = found.setdefault(card.name, [])
+        for card in listed:
+            if not isinstance(card, KINDS[group]):
+                fault = f"is a {type(card).__name__}, not a {KINDS[group].__name__}"
+                provided.faults.append(f"what plug-in {provider} lists under genbench.{group} {fault}, and is left out")
+                continue
+            claims = provided.claims.setdefault(card.name, [])
             if (provider, card) not in claims:
                 claims.append((provider, card))
-    return {name: tuple(claims) for name, claims in found.items()}
+    clashes = [clash for name in provided.claims if (clash := provided.clash(group, name))]
+    for fault in [*provided.faults, *clashes]:
+        warnings.warn(fault, GenbenchWarning, stacklevel=3)
+    return provided
+
+
+def _listed(point: EntryPoint) -> list[object]:
+    return list(point.load()())
+
+
+def _place_in_working_directory(point: EntryPoint) -> str:
+    """The file or folder of the working directory that was taken for a provider's package; empty where it is not."""
+    top = point.value.partition(":")[0].partition(".")[0]
+    here = importing.working_directory()
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = getattr(sys.modules.get(top), "__spec__", None)
+    if spec is None or not here:
+        return ""
+    places = [Path(place) for place in spec.submodule_search_locations or []]
+    places += [Path(spec.origin)] if spec.origin and not places else []
+    own = {Path(home).resolve() for home in _homes(point)}
+    folders = {place: place.parent.resolve() for place in places}
+    return next((str(p) for p, folder in folders.items() if folder == Path(here).resolve() and folder not in own), "")
+
+
+def _homes(point: EntryPoint) -> list[str]:
+    """Where the distribution of an entry point is installed, and the checkout that it is a link to, if it is one."""
+    if point.dist is None:
+        return []
+    url = json.loads(point.dist.read_text("direct_url.json") or "{}").get("url", "")
+    return [str(point.dist.locate_file("")), *([url2pathname(urlparse(url).path)] if url else [])]
 
 
 def refresh() -> None:
     """Forget what was found, so that the next call looks at the installed distributions again."""
-    _providers.cache_clear()
+    _provided.cache_clear()
 
 
-def cards(group: Group) -> dict[str, Card]:
-    """Every card of a group by name, in the order of their providers; a name that two claim raises."""
-    return {name: find(group, name) for name in _providers(group)}
+def _usable(group: Group) -> _Provided:
+    provided = _provided(group)
+    if provided.shadowed:
+        raise RegistryError(provided.shadowed)
+    return provided
+
+
+@overload
+def cards(group: Literal["models"]) -> dict[str, ModelCard]: ...
+@overload
+def cards(group: Literal["benchmarks"]) -> dict[str, Benchmark]: ...
+@overload
+def cards(group: Literal["datasets", "features", "metrics"]) -> dict[str, Card]: ...
+@overload
+def cards(group: Group) -> Mapping[str, Card | Benchmark]: ...
+def cards(group: Group) -> Mapping[str, Any]:
+    """Every card of a group by name, in the order of their providers, without names that several claim.
+
+    Raises RegistryError where a folder of the working directory stands in a provider's place, and for nothing else.
+    """
+    return {name: claims[0][1] for name, claims in _usable(group).claims.items() if len(claims) == 1}
 
 
 def models() -> dict[str, ModelCard]:
     """Every model card by name."""
-    return {name: card for name, card in cards("models").items() if isinstance(card, ModelCard)}
+    return cards("models")
 
 
-def find(group: Group, name: str) -> Card:
-    """The card of that name. Raises RegistryError with the closest names, or with both providers of a clash."""
-    claims = _providers(group).get(name)
-    if claims is None:
-        raise RegistryError(unknown(group, name, _providers(group)))
-    if len(claims) > 1:
-        both = " and ".join(provider for provider, _ in claims)
-        raise RegistryError(f"{group[:-1] if group != 'features' else 'extractor'} {name!r} is claimed by {both}")
-    return claims[0][1]
+def is_named(group: Group, name: str) -> bool:
+    """Whether a name is claimed, by one provider or several."""
+    return name in _usable(group).claims
+
+
+@overload
+def find(group: Literal["models"], name: str) -> ModelCard: ...
+@overload
+def find(group: Literal["benchmarks"], name: str) -> Benchmark: ...
+@overload
+def find(group: Literal["datasets", "features", "metrics"], name: str) -> Card: ...
+def find(group: Group, name: str) -> Any:
+    """The card of that name.
+
+    Raises RegistryError with the closest names and what could not be listed, or with the providers of a clash.
+    """
+    provided = _usable(group)
+    if name not in provided.claims:
+        missing = "".join(f"; {fault}" for fault in provided.faults)
+        raise RegistryError(unknown(group, name, provided.claims) + missing)
+    if clash := provided.clash(group, name):
+        raise RegistryError(clash)
+    return provided.claims[name][0][1]
+
+
+def card_of(group: Literal["features", "metrics"], name: str) -> Card:
+    """The card of a name, or one made for ``module:object``, whose name is that.
+
+    A registered name wins, with what follows its colon: the card of ``inception:768`` is that of ``inception``. What
+    follows the object of a module is left out likewise. Raises RegistryError for a name that is neither.
+    """
+    head, colon, rest = name.partition(":")
+    if is_named(group, name) or not colon:
+        return find(group, name)
+    if is_named(group, head):
+        return find(group, head)
+    if not (rest and _importable(head)):
+        raise RegistryError(f"{unknown(group, head, cards(group))}, and no module {head} can be imported")
+    target = f"{head}:{rest.partition(':')[0]}"
+    return Card(target, target)
+
+
+def _importable(module: str) -> bool:
+    """Whether a dotted name can be a module's: its first part is one that can be found."""
+    top = module.partition(".")[0]
+    if not all(part.isidentifier() for part in module.split(".")):
+        return False
+    try:
+        with importing.reachable(importing.working_directory()):
+            return top in sys.modules or importlib.util.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def singular(group: str) -> str:
+    return SINGULARS.get(group, group.removesuffix("s"))
 
 
 def unknown(group: str, name: str, known: Iterable[str]) -> str:
     """One sentence that says a name is unknown and offers the closest ones."""
-    singular = {"features": "feature extractor"}.get(group, group.removesuffix("s"))
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names) or 'none'}"
-    return f"no {singular} is called {name!r}; {hint}"
+    return f"no {singular(group)} is called {name!r}; {hint}"
 
 
 def load(target: str) -> Any:
-    """The object that ``"module:object"`` (dots allowed in both) names. Raises RegistryError in one sentence."""
-    module_name, colon, attribute = target.partition(":")
-    if not (module_name and colon and attribute):
-        raise RegistryError(f"{target!r} should read module:factory, for example my_package.my_module:make")
-    if os.getcwd() not in sys.path:
-        # A user's own file beside them is importable under `python -m`, but not from a console script.
-        sys.path.append(os.getcwd())
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:
-        raise RegistryError(f"cannot import {module_name}: {type(error).__name__}: {error}") from error
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            close = difflib.get_close_matches(part, dir(found), n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise RegistryError(f"{module_name} has no attribute {attribute!r}{hint}")
-        found = getattr(found, part)
-    return found
+    """The object that ``"module:object"`` names, imported under guard, from the working directory too.
+
+    Raises RegistryError in one sentence, whatever the import raises.
+    """
+    return guarded_as(RegistryError, f"importing {target.partition(':')[0]}", importing.resolve, target)

@@ -9,20 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from genbench.errors import ResultsError
+from genbench.storage import atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def root() -> Path:
-    """The cache folder: GENBENCH_CACHE, else the user's cache folder."""
+    """The cache folder: GENBENCH_CACHE, else the user's cache folder. Raises ResultsError where there is neither."""
     chosen = os.environ.get("GENBENCH_CACHE")
-    return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "genbench"
+    if chosen:
+        return Path(chosen)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "genbench"
+    except RuntimeError as error:  # no home folder, as in many containers
+        raise ResultsError("there is no home folder to cache in; name a folder with GENBENCH_CACHE") from error
 
 
 def path(key: Mapping[str, object]) -> Path:
@@ -39,7 +46,7 @@ def tensors(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]])
     with suppress(OSError, SafetensorError, ValueError):
         return _read(file)
     value = {name: tensor.contiguous() for name, tensor in compute().items()}
-    with suppress(OSError, SafetensorError):
+    with suppress(ResultsError):
         _write(file, value)
     return value
 
@@ -56,6 +63,8 @@ def checksum(value: Mapping[str, Tensor], key: str = "") -> str:
 def _read(file: Path) -> dict[str, Tensor]:
     from safetensors import safe_open
 
+    if not file.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(file)
     with safe_open(file, framework="pt") as stored:
         value = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a mapping)
         claimed = (stored.metadata() or {}).get("checksum")
@@ -68,11 +77,5 @@ def _read(file: Path) -> dict[str, Tensor]:
 def _write(file: Path, value: dict[str, Tensor]) -> None:
     from safetensors.torch import save_file
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, suffix=".part")
-    os.close(handle)
-    try:
-        save_file(value, temporary, metadata={"checksum": checksum(value, file.stem)})
-        os.replace(temporary, file)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    metadata = {"checksum": checksum(value, file.stem)}
+    atomic.write(file, lambda part: save_file(value, part, metadata=metadata))

@@ -1,97 +1,44 @@
 """Results: one flat, frozen row per number, kept as lines of JSON that are only ever appended.
 
-All rows of one append are written by a single locked write, so several processes can share a file and a kill leaves at
-most one torn last line, which readers ignore and the next append replaces.
+History stays: a row that a newer one replaces is still in the file, and `current` says which rows count. What the rows'
+fingerprints stand for lies beside them in ``protocols.jsonl``.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import math
-import os
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from genbench.errors import ResultsError
-from genbench.storage import atomic
+from genbench.storage import lines, rows
+from genbench.storage.rows import SCHEMA, Better, Key, Result, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 2
-Status = Literal["ok", "unsupported", "failed"]
-Better = Literal["higher", "lower", "zero"]
-Key = tuple[str, str, str, int, str]
+__all__ = [
+    "PROTOCOLS",
+    "SCHEMA",
+    "Better",
+    "Key",
+    "Result",
+    "Status",
+    "append",
+    "as_of",
+    "as_table",
+    "current",
+    "fingerprint",
+    "note_protocols",
+    "protocols",
+    "read",
+    "require_writable",
+]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One number, or the reason why there is none.
-
-    What: the `model`, `benchmark` and `column`, with the column's `title`, `unit`, `digits`, the direction that is
-    `better`, its `note` for boards, and its `place` on the board from left to right.
-
-    The number: `value`, its standard error `stderr` with the real items fixed and `total_stderr` with their draw too,
-    and the ends `low` and `high` of an interval, each where it is known; `value` is None unless `status` is "ok".
-    `biased` says that the number is known to be off; `detail` carries a remark, or the reason why there is no number.
-    `kind` is "exact", "lower_bound" or "estimate" for likelihoods and empty elsewhere.
-
-    How: `n` samples (or held-out items of a likelihood) against `reference` real items, the `seed`, the extractor of
-    the `features` (empty where none are read), the `device`, and `protocol`, the fingerprint of all that can change the
-    number but the model; `model_version` is the model's own fingerprint, `software` the versions behind it all.
-
-    When: `time` in ISO 8601, UTC. `seconds` is what the metric took, `model_seconds` what the model took to make what
-    the metric reads, `features_seconds` their features.
-    """
-
-    model: str
-    benchmark: str
-    column: str
-    title: str
-    unit: str
-    digits: int
-    better: Better
-    note: str
-    place: int
-    value: float | None
-    stderr: float | None
-    total_stderr: float | None
-    low: float | None
-    high: float | None
-    biased: bool
-    status: Status
-    detail: str
-    kind: str
-    n: int
-    reference: int
-    seed: int
-    features: str
-    device: str
-    protocol: str
-    model_version: str
-    software: str
-    time: str
-    seconds: float
-    model_seconds: float
-    features_seconds: float
-    schema: int = SCHEMA
-
-    def __post_init__(self) -> None:
-        if (self.status == "ok") != (self.value is not None):
-            raise ValueError("a result has a value exactly when its status is ok")
-        if self.value is not None and not math.isfinite(self.value):
-            raise ValueError("a result's value must be finite")
-
-    @property
-    def key(self) -> Key:
-        """What a newer row replaces: same model, benchmark, column, seed and protocol."""
-        return self.model, self.benchmark, self.column, self.seed, self.protocol
+PROTOCOLS = "protocols.jsonl"
 
 
 def fingerprint(protocol: Mapping[str, object]) -> str:
@@ -99,121 +46,122 @@ def fingerprint(protocol: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(protocol, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
-def _parse(line: bytes, path: Path, number: int) -> Result:
-    try:
-        record = json.loads(line)
-        if record.get("schema") != SCHEMA:
-            raise ValueError(f"its schema is {record.get('schema')!r}, this genbench reads {SCHEMA}")
-        return Result(**{field.name: record[field.name] for field in fields(Result)})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = f"has no {error}" if isinstance(error, KeyError) else str(error)
-        raise ResultsError(f"{path}, line {number} is not a result row ({reason}); remove that line") from error
-
-
 def read(path: Path | str) -> list[Result]:
     """Every row of a results file in the order written; a torn last line is ignored with a warning.
 
-    Raises ResultsError where the file cannot be read or a complete line is no result.
+    Raises ResultsError where the file cannot be read, or a line is no row or was changed after it was written.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise ResultsError(f"cannot read {path}: {error.strerror}") from error
-    *lines, tail = content.split(b"\n")
-    rows = [_parse(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
-    if tail.strip():
-        try:
-            rows.append(_parse(tail, path, len(lines) + 1))
-        except ResultsError:
-            warnings.warn(f"{path}: the last line is torn and ignored; its row is computed again", stacklevel=2)
-    return rows
+    return [_row(line, path, number) for number, line in lines.read(path)]
 
 
-def newest(rows: Iterable[Result]) -> list[Result]:
-    """The last row of each key, in the order of the keys' first appearance."""
-    return list({row.key: row for row in rows}.values())
+def append(path: Path | str, new: Iterable[Result]) -> None:
+    """Append rows in one locked write and flush them to disk.
 
-
-def append(path: Path | str, rows: Iterable[Result]) -> None:
-    """Append rows in one locked write and flush them to disk. Raises ResultsError where that is impossible."""
-    data = b"".join(json.dumps(asdict(row), allow_nan=False).encode() + b"\n" for row in rows)
-    with _locked(Path(path)) as file:
-        file_size = os.fstat(file).st_size
-        os.ftruncate(file, file_size - _torn_bytes(file, file_size))
-        size = os.lseek(file, 0, os.SEEK_END)
-        if size and os.pread(file, 1, size - 1) != b"\n":
-            data = b"\n" + data
-        try:
-            while data:
-                data = data[os.write(file, data) :]
-            os.fsync(file)
-        except OSError as error:
-            os.ftruncate(file, size)
-            raise ResultsError(f"cannot write {path}: {error.strerror}; no row was added") from error
+    Raises ResultsError where that is impossible; the file is as before then, and the message says where the rows are.
+    """
+    lines.append(Path(path), [rows.to_line(row) for row in new])
 
 
 def require_writable(path: Path | str) -> None:
     """Raises ResultsError where rows could not be appended: better known before the first model than after it."""
-    with _locked(Path(path)):
-        pass
+    lines.require_writable(Path(path))
 
 
-def compact(path: Path | str, columns: Sequence[str] = ()) -> None:
-    """Drop the rows that newer ones replace, and put each model's into the order of `columns`, others last.
+def current(history: Iterable[Result]) -> list[Result]:
+    """The row of each key that counts, in the order of the keys' first appearance.
 
-    A board's columns stand in the order of the rows, whenever each of them was first computed. The file is exchanged
-    atomically, and left alone if nothing changes.
+    It is the newest, but a failure never replaces a row of the same model version that has not failed, and one of a
+    model that could not even be imported (whose version is empty) none that has not failed.
+    """
+    counting: dict[Key, Result] = {}
+    sound: dict[tuple[Key, str], Result] = {}
+    for row in history:
+        before = counting.get(row.key)
+        if row.status != "failed":
+            sound[row.key, row.model_version] = row
+        elif not row.model_version and before is not None and before.status != "failed":
+            continue
+        counting[row.key] = sound.get((row.key, row.model_version), row)
+    return list(counting.values())
+
+
+def as_of(history: Iterable[Result], time: str | date) -> list[Result]:
+    """The rows made at `time` or before; a date without a time of day means all of that day (UTC).
+
+    Raises ValueError for text that is no time in ISO 8601.
+    """
+    if isinstance(time, str):
+        time = date.fromisoformat(time) if len(time) <= len("2026-11-01") else rows.moment(time)
+    if isinstance(time, datetime):
+        last = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    else:
+        last = datetime(time.year, time.month, time.day, tzinfo=UTC) + timedelta(days=1, microseconds=-1)
+    return [row for row in history if row.moment <= last]
+
+
+def note_protocols(path: Path | str, readable: Mapping[str, Mapping[str, object]]) -> None:
+    """Keep protocols, by their fingerprints, beside the results file at `path`; those that are there stay.
+
+    Raises ResultsError where they cannot be written, ValueError for one whose fingerprint is another.
     """
     path = Path(path)
-    with _locked(path):
-        rows = read(path)
-        kept = newest(rows)
-        models = {row.model: place for place, row in reversed(list(enumerate(kept)))}
-        places = {name: place for place, name in enumerate(columns)}
-        kept.sort(key=lambda row: (models[row.model], places.get(row.column, len(places))))
-        if kept != rows:
-            atomic.write_text(path, "".join(json.dumps(asdict(row), allow_nan=False) + "\n" for row in kept))
+    known = protocols(path)
+    new = []
+    for key, protocol in readable.items():
+        plain = json.loads(json.dumps(protocol, sort_keys=True, default=str))
+        if fingerprint(plain) != key:
+            raise ValueError(f"the fingerprint of the protocol called {key} is {fingerprint(plain)}")
+        if key not in known:
+            new.append(json.dumps({"fingerprint": key, "protocol": plain}))
+    lines.append(path.with_name(PROTOCOLS), new)
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        while True:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # A compaction may have exchanged the file between opening and locking it.
-            if os.fstat(file).st_ino == os.stat(path).st_ino:
-                break
-            os.close(file)
-    except OSError as error:
-        raise ResultsError(f"cannot write {path}: {error.strerror}; choose another folder with --out") from error
-    try:
-        yield file
-    finally:
-        os.close(file)
+def protocols(path: Path | str) -> dict[str, dict[str, object]]:
+    """The readable protocols by fingerprint that lie beside the results file at `path`.
+
+    Raises ResultsError for a line that holds none, or one that has another fingerprint than it says.
+    """
+    path = Path(path).with_name(PROTOCOLS)
+    return dict(_protocol(line, path, number) for number, line in lines.read(path))
 
 
-def _torn_bytes(file: int, size: int) -> int:
-    """The length of an unfinished last line that is no valid row."""
-    content = os.pread(file, size, 0)
-    tail = content.rpartition(b"\n")[2]
-    if not tail.strip():
-        return 0
-    try:
-        _parse(tail, Path("results"), 0)
-    except ResultsError:
-        return len(tail)
-    return 0
+def as_table(chosen: Iterable[Result]) -> pd.DataFrame:
+    """Rows of one model as a table, one line per column of a board.
 
-
-def as_table(rows: Iterable[Result]) -> pd.DataFrame:
-    """Rows of one model as a table, one line per column: value, stderr, kind, status, detail, n, protocol."""
+    Its columns: value, stderr, total_stderr, low, high, kind, status, detail, n, protocol.
+    """
     import pandas as pd
 
-    names = ("column", "value", "stderr", "kind", "status", "detail", "n", "protocol")
-    records = [{name: getattr(row, name) for name in names} for row in rows]
-    return pd.DataFrame(records, columns=list(names)).set_index("column")
+    numbers = ("value", "stderr", "total_stderr", "low", "high")
+    names = ("column", *numbers, "kind", "status", "detail", "n", "protocol")
+    records = [{name: getattr(row, name) for name in names} for row in chosen]
+    table = pd.DataFrame(records, columns=list(names)).set_index("column")
+    return table.astype(dict.fromkeys(numbers, "float64"))
+
+
+def _row(line: bytes, path: Path, number: int) -> Result:
+    where = f"{path}, line {number}"
+    try:
+        record = rows.parse_json(line)
+        written_by = record.get("schema") if isinstance(record, dict) else SCHEMA
+        if isinstance(written_by, int) and not isinstance(written_by, bool) and 0 < written_by < SCHEMA:
+            raise ResultsError(
+                f"{where} was written by an earlier genbench, whose rows this one does not read; move the file away "
+                f"and compute its rows again: genbench run BENCHMARK --out {path.parent}"
+            )
+        return rows.from_record(record)
+    except ValueError as error:
+        raise ResultsError(f"{where} is not a result row ({error}); remove that line") from error
+
+
+def _protocol(line: bytes, path: Path, number: int) -> tuple[str, dict[str, object]]:
+    try:
+        record = rows.parse_json(line, constants=True)
+        if not isinstance(record, dict) or not isinstance(record.get("protocol"), dict):
+            raise ValueError("it has no protocol")
+        if record.get("fingerprint") != fingerprint(record["protocol"]):
+            raise ValueError("its fingerprint does not fit: something in it was changed")
+    except ValueError as error:
+        raise ResultsError(f"{path}, line {number} is not a protocol ({error}); remove that line") from error
+    return record["fingerprint"], record["protocol"]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import time
 import warnings
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from genbench.errors import ModelError, ResultsError
+from genbench.errors import GenbenchWarning, ModelError, ResultsError
 from genbench.storage import atomic
 
 
@@ -30,8 +32,9 @@ class FileSnapshots:
         if not self.path.is_file():
             raise ModelError(f"nothing is kept {what} to go on from; train it without --resume")
         try:
-            kept = self._read()
-            phases, identity, seconds = kept["phases"], kept["identity"], float(kept["seconds"])
+            self._require_whole()
+            state = self._read()
+            phases, identity, seconds = state["phases"], state["identity"], float(state["seconds"])
         except Exception as error:  # a damaged file breaks the reader in many ways
             raise ModelError(f"{self.path}, the state {what}, is damaged; train it without --resume") from error
         for key, value in self.identity.items():
@@ -57,16 +60,19 @@ class FileSnapshots:
             self._write()
             # What is in memory goes on changing with the training; what is on disk stays.
             self.phases = self._read()["phases"]
-        except (OSError, ResultsError) as error:
-            self.broken, self.phases = True, []
-            warnings.warn(f"this training cannot be resumed: {error}", RuntimeWarning, stacklevel=2)
+        except (OSError, ResultsError, RuntimeError, pickle.UnpicklingError) as error:
+            self._give_up(error)
 
     def diverged(self) -> str:
         """Note that what came after the state last kept was of no use; says what can be done about it."""
         if self.step is None:
             return ""
         self.phases[self.phase]["divergences"] += 1
-        self._write()
+        try:
+            self._write()
+        except ResultsError as error:
+            self._give_up(error)
+            return ""
         return f", and --resume goes on from step {self.step} with half the learning rate"
 
     def remove(self) -> None:
@@ -79,15 +85,31 @@ class FileSnapshots:
         """The step of the state last kept; None where nothing is."""
         return int(self.phases[self.phase]["step"]) if 0 <= self.phase < len(self.phases) else None
 
+    def _give_up(self, error: Exception) -> None:
+        self.broken, self.phases = True, []
+        warnings.warn(f"this training cannot be resumed: {error}", GenbenchWarning, stacklevel=3)
+
     def _write(self) -> None:
         import torch
 
         seconds = self.seconds_before + time.monotonic() - self.start
-        kept = {"identity": self.identity, "seconds": seconds, "phases": self.phases}
-        atomic.write(self.path, lambda part: torch.save(kept, part))
+        state = {"identity": self.identity, "seconds": seconds, "phases": self.phases}
+
+        def save(part: Path) -> None:
+            with part.open("wb") as file:  # torch's own file would not tell why it cannot be written
+                torch.save(state, file)
+
+        atomic.write(self.path, save)
 
     def _read(self) -> dict[str, Any]:
         import torch
 
-        kept: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-        return kept
+        state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+        return state
+
+    def _require_whole(self) -> None:
+        """Raises where a byte of the file has changed, which torch does not notice."""
+        with zipfile.ZipFile(self.path) as archive:
+            broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"{broken} is corrupt")

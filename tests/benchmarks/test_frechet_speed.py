@@ -13,7 +13,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from genbench.metrics.frechet_distance import frechet_distance
+from genbench.metrics.frechet import frechet_distance
 from genbench.numerics.linalg import trace_sqrt_product
 from genbench.numerics.moments import Moments
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.metrics.kernel_distance import KernelDistanceSubsets, kernel_distance, kernel_distance_subsets
+from genbench.metrics.maximum_mean_discrepancy import KernelDistanceSubsets, kernel_distance, kernel_distance_subsets
 from genbench.numerics.estimate import Estimate
 
 with warnings.catch_warnings():

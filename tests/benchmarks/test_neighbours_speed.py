@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from genbench.metrics.manifolds import manifold_metrics
-from genbench.metrics.precision_recall import precision_recall
+from genbench.metrics.prdc import precision_recall
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

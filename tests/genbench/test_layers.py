@@ -27,7 +27,7 @@ LAYERS = (
 )
 RANK = {room: len(LAYERS) - place for place, rooms in enumerate(LAYERS) for room in rooms}
 # Metrics are pure functions of arrays, boards are made of rows: neither knows how those came about.
-NEVER = {"metrics": {"data", "features", "plugins", "storage"}, "leaderboard": {"metrics", "features", "data"}}
+NEVER = {"metrics": {"data", "features", "plugins"}, "leaderboard": {"metrics", "features", "data"}}
 ZOO_MAY_IMPORT = {"contracts", "likelihood", "plugins", "errors", "seeding", "numerics"}
 MOST_ENTRIES = 16
 

@@ -8,7 +8,7 @@ from genbench.contracts import Budget, Dataset, Effort, SampleSpec, Setting
 from genbench.errors import ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
-from zoo.energy.deep_boltzmann import Config, DeepBoltzmann
+from zoo.energy.deep_boltzmann import Config, DeepBoltzmann, Layer
 
 TINY = SampleSpec((1, 2, 3), 2)
 V = every_state(6)
@@ -180,3 +180,27 @@ def test_what_it_cannot_model_is_refused():
     for wrong in ({"hidden": 0}, {"top": 0}, {"iterations": 0}, {"rate": 0.0}, {"decay": -1.0}):
         with pytest.raises(ValueError, match="must be"):
             Config(**wrong)
+
+
+def test_a_layers_free_energy_sums_over_the_copies():
+    """Against the energies of all states of both copies, for a layer doubled below and one doubled above."""
+    states = every_state(2).float()
+    for copies in ((2, 1), (1, 2)):
+        layer = Layer(2, 2, copies)
+        with torch.no_grad():
+            for parameter in layer.parameters():
+                parameter.normal_()
+        v = torch.tensor([[1.0, 0.0]])
+        total = copies[0] * v
+        inner = states @ layer.above_bias + (total @ layer.weight) @ states.T
+        expected = -(total @ layer.below_bias + copies[1] * inner.logsumexp(1))
+        assert torch.allclose(layer.free_energy(total), expected, atol=1e-5)
+        assert layer.step(total.expand(50, -1)).max() <= copies[0]
+
+
+def test_pretraining_leaves_both_layers_at_work():
+    data = stripes(3, 3, 300)
+    model = DeepBoltzmann(data.spec, Config(hidden=6, top=4, k=1, decay=0.0, steps=1, pretraining=300, rate=1e-6))
+    model.pretrain(data.train, Budget())
+    assert model.weight.abs().max() > 0.5
+    assert model.top_weight.abs().max() > 0.05

@@ -8,7 +8,7 @@ from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import InputError, ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
-from zoo.autoregressive.nade import NADE, Config
+from zoo.autoregressive.nade import NADE, Config, Scan
 
 TINY = SampleSpec((1, 2, 3), 2)
 
@@ -84,7 +84,7 @@ def test_training_learns_what_logistic_conditionals_cannot():
         spec = SampleSpec((3,), 2)
         pair = torch.randint(2, (200, 2), dtype=torch.uint8)
         x = torch.cat([pair, pair[:, :1] ^ pair[:, 1:]], 1)
-        net = NADE(spec, Config(hidden=8, dropout=0.0, decay=0.0, steps=400, batch=50, rate=0.05))
+        net = NADE(spec, Config(hidden=8, decay=0.0, steps=400, batch=50, rate=0.05))
         figures = net.fit(Dataset("xor", spec, x, x), Budget())
     assert -net.log_prob(x).mean().item() / math.log(2) == pytest.approx(2, abs=0.15)
     assert figures["loss"] == pytest.approx(2 * math.log(2), abs=0.15)
@@ -117,6 +117,13 @@ def test_what_it_cannot_model_is_refused():
         NADE(SampleSpec((1, 8, 8), None))
     with pytest.raises(InputError, match="levels"):
         network(TINY).log_prob(torch.full((2, 1, 2, 3), 2, dtype=torch.uint8))
-    for wrong in ({"hidden": 0}, {"dropout": 1.0}, {"decay": -1.0}, {"steps": 0}, {"rate": 0.0}):
+    for wrong in ({"hidden": 0}, {"decay": -1.0}, {"steps": 0}, {"rate": 0.0}):
         with pytest.raises(ValueError, match="must be"):
             Config(**wrong)
+
+
+def test_the_scans_own_backward_is_the_gradient():
+    net = NADE(SampleSpec((1, 2, 3), 2), Config(hidden=5)).double()
+    x = (torch.rand(7, 6) < 0.5).double()
+    parameters = (net.weight, net.hidden_bias, net.readout)
+    assert torch.autograd.gradcheck(lambda w, c, v: Scan.apply(x, w, c, v), parameters)

@@ -1,7 +1,7 @@
 """Autoregressive models of images. Here are only their cards, which import nothing heavy."""
 
 from genbench.plugins.cards import ModelCard
-from zoo.cards import BINARY, GREY
+from zoo.cards import ADAM, BINARY, CHOSEN, GREY
 
 CARDS = (
     ModelCard(
@@ -13,6 +13,11 @@ CARDS = (
         year=1992,
         benchmarks=(BINARY,),
         capabilities=("log_prob", "training"),
+        deviations=(
+            "a Gaussian prior over the weights, of precision 2",
+            ADAM,
+            CHOSEN,
+        ),
     ),
     ModelCard(
         "nade",
@@ -23,6 +28,24 @@ CARDS = (
         year=2011,
         benchmarks=(BINARY,),
         capabilities=("log_prob", "training"),
+        deviations=(
+            ADAM,
+            CHOSEN,
+        ),
+    ),
+    ModelCard(
+        "made",
+        "zoo.autoregressive.made:MADE.build",
+        "an autoencoder with masked weights, a mixture of orderings",
+        family="autoregressive",
+        reference="Germain, Gregor, Murray, Larochelle, MADE: Masked Autoencoder for Distribution Estimation",
+        year=2015,
+        benchmarks=(BINARY,),
+        capabilities=("log_prob", "training"),
+        deviations=(
+            "Adam in place of Adagrad",
+            CHOSEN,
+        ),
     ),
     ModelCard(
         "pixel-rnn-row",
@@ -33,6 +56,11 @@ CARDS = (
         year=2016,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "training"),
+        deviations=(
+            "3 layers where the paper has 7 on MNIST",
+            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "Adam in place of RMSProp",
+        ),
     ),
     ModelCard(
         "pixel-rnn-diagonal",
@@ -43,6 +71,11 @@ CARDS = (
         year=2016,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "training"),
+        deviations=(
+            "2 layers where the paper has 7 on MNIST",
+            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "Adam in place of RMSProp",
+        ),
     ),
     ModelCard(
         "pixel-cnn",
@@ -53,6 +86,11 @@ CARDS = (
         year=2016,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "training"),
+        deviations=(
+            "on the digits 5x5 filters and no further layers of single pixels",
+            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "Adam in place of RMSProp",
+        ),
     ),
     ModelCard(
         "gated-pixel-cnn",
@@ -63,5 +101,10 @@ CARDS = (
         year=2016,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "training"),
+        deviations=(
+            "unconditional: the classes of its paper are not used",
+            "a thermometer of at most 16 marks in place of the raw level at the input; a learned bias for every position; dropout",
+            "Adam in place of RMSProp",
+        ),
     ),
 )

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import ModelError
 from zoo.nn import Model, require_levels
-from zoo.training import in_batches, minimise, sizes
+from zoo.training import Options, in_batches, minimise, sizes, validated
 
 NUMBERS_AT_ONCE = 2**24
 
@@ -33,12 +33,14 @@ class Config:
 
     `decay`: weight decay in nats per unit of half the squared weights, as of a Gaussian prior of that precision over
     each weight; biases are free. `steps`, `batch`, `rate`: optimiser steps, items per step and initial learning rate.
+    `validation`: items of the train split that choose among the weights on the way; 0 takes the last.
     """
 
     decay: float = 2.0
     steps: int = 1000
     batch: int = 100
     rate: float = 0.03
+    validation: int = 0
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch) < 1:
@@ -51,6 +53,7 @@ class FVBN(Model):
     """p(x) = prod_d p(x_d | x_<d), each conditional a logistic regression of its own."""
 
     Config = Config
+    name = "fvbn"
     log_prob_kind: Literal["exact"] = "exact"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
@@ -60,11 +63,6 @@ class FVBN(Model):
         self.bias = nn.Parameter(torch.zeros(spec.size))
         self.weight = nn.Parameter(torch.zeros(spec.size, spec.size))
         self.items_at_once = max(1, NUMBERS_AT_ONCE // spec.size)
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Tuned on the digits; larger images come with more items, which take longer to go through."""
-        return Config() if spec.size <= 256 else Config(steps=20_000, rate=3e-3)
 
     @property
     def strict(self) -> Tensor:
@@ -77,7 +75,9 @@ class FVBN(Model):
         items = len(dataset.train)
         # The penalty is part of the loss: a decay outside of Adam's gradients would move the optimum.
         recipe = dataclasses.replace(self.config, decay=0.0)
-        return minimise(lambda x: self.loss(x, items), self, dataset.train, budget, recipe)
+        options = Options(score=lambda x: -self.log_masses(x).sum(1).mean())
+        split = validated(dataset, self.config.validation)
+        return minimise(lambda x: self.loss(x, items), self, split, budget, recipe, options)
 
     @torch.no_grad()
     def start_at_base_rates(self, x: Tensor) -> None:

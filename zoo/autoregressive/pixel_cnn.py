@@ -1,7 +1,7 @@
 """PixelCNN: an image as a sequence of pixels, each predicted from those before it by masked convolutions.
 
 Lecture topic: autoregressive models. p(x) = prod_d p(x_d | x_1, ..., x_(d-1)) in raster order, the channels of a pixel
-one after the other. A mask on every 5x5 filter hides what comes later, so that one pass gives all the conditionals; a
+one after the other. A mask on every filter hides what comes later, so that one pass gives all the conditionals; a
 sample is drawn pixel by pixel, and reuses the activations of the pixels already drawn.
 
 References: A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu, "Pixel Recurrent Neural Networks" (2016); P.
@@ -26,8 +26,11 @@ class Config:
     """The network and its training.
 
     `width`: features of every pixel for each image channel, half as many within a residual block. `blocks`: residual
-    blocks. `kernel`: side of the filters, odd. `dropout`: chance of dropping a feature within a block while training.
-    `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial learning rate.
+    blocks. `kernel`: side of the filters, odd; `first` that of the first layer's, 0 for the same. `outputs`: features
+    for each image channel of two further layers of single pixels before the last; 0 for none. `dropout`: chance of
+    dropping a feature within a block while training. `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps,
+    items per step and initial learning rate. `validation`: items of the train split that choose among the weights on
+    the way; 0 takes the last.
     """
 
     width: int = 64
@@ -38,12 +41,15 @@ class Config:
     steps: int = 1200
     batch: int = 32
     rate: float = 2e-3
+    validation: int = 0
+    first: int = 0
+    outputs: int = 0
 
     def __post_init__(self) -> None:
         if min(self.blocks, self.steps, self.batch) < 1 or self.width < 2 or self.width % 2:
             raise ValueError(f"blocks, steps and batch must be positive, width positive and even, got {self}")
-        if self.kernel < 3 or self.kernel % 2 == 0:
-            raise ValueError(f"kernel must be odd and at least 3, got {self.kernel}")
+        if self.kernel < 3 or self.kernel % 2 == 0 or (self.first and self.first % 2 == 0):
+            raise ValueError(f"kernel must be odd and at least 3, first odd or 0, got {self}")
         if not 0 <= self.dropout < 1 or self.decay < 0 or self.rate <= 0:
             raise ValueError(f"dropout must be within [0, 1), decay >= 0 and rate > 0, got {self}")
 
@@ -142,31 +148,30 @@ class PixelCNN(RasterModel):
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
         c, features = self.config, self.channels * self.config.width
-        self.first = MaskedConv2d(self.channels, self.channels * self.marks, features, c.kernel, "A")
+        self.first = MaskedConv2d(self.channels, self.channels * self.marks, features, c.first or c.kernel, "A")
         # Digits are centred: what a pixel's neighbours mean depends on where it lies.
         self.position = nn.Parameter(torch.zeros(features, self.height, self.width))
         self.blocks = nn.ModuleList(
             ResidualBlock(self.channels, features, c.kernel, c.dropout) for _ in range(c.blocks)
         )
         self.dropout = nn.Dropout(c.dropout)
-        self.last = MaskedConv2d(self.channels, features, self.channels * self.levels, 1, "B")
+        outputs = self.channels * c.outputs or features
+        widths = (features, outputs, outputs) if c.outputs else (features,)
+        self.between = nn.ModuleList(
+            MaskedConv2d(self.channels, a, b, 1, "B") for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.last = MaskedConv2d(self.channels, outputs, self.channels * self.levels, 1, "B")
 
     def numbers(self) -> int:
         return 8 * self.config.width
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Tuned on the digits; larger images come with more items to learn from, and take longer to fit."""
-        if spec.size <= 256:
-            # Two levels say less about each image than grey ones do: the network knows a thousand by heart sooner.
-            return Config(blocks=8, dropout=0.5, steps=700) if spec.levels == 2 else Config()
-        return Config(dropout=0.1, decay=0.01, steps=30000, batch=16, rate=1e-3)
 
     def logits(self, x: Tensor, view: View) -> Tensor:
         """The logits of every level of the pixels (n, C, h, w) that the view shows: (n, C, levels, h, w)."""
         features = view.convolve(self.first, self.thermometer(x)) + view.crop(self.position)
         for block in self.blocks:
             features = block(features, view)
+        for layer in self.between:
+            features = layer(F.relu(features))
         return self.last(self.dropout(F.relu(features))).unflatten(1, (self.channels, self.levels))
 
     def log_masses(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ References: A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu, "Pixel Recurren
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -29,7 +29,8 @@ class Config:
     `width`: numbers in the state of an LSTM for each image channel, twice as many features between the layers.
     `layers`: LSTM layers. `kernel`: side of the first filter, odd. `dropout`: chance of dropping an input of an LSTM
     layer or of the softmax while training. `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps, items per
-    step and initial learning rate.
+    step and initial learning rate. `validation`: items of the
+    train split that choose among the weights on the way; 0 takes the last.
     """
 
     width: int = 32
@@ -40,6 +41,7 @@ class Config:
     steps: int = 900
     batch: int = 32
     rate: float = 3e-3
+    validation: int = 0
 
     def __post_init__(self) -> None:
         if min(self.width, self.layers, self.steps, self.batch) < 1:
@@ -243,7 +245,6 @@ class PixelRNN(RasterModel):
     Config = Config
     layer: ClassVar[type[RowLayer] | type[DiagonalLayer]]
     margin: ClassVar[int]  # columns that the layers see to the right of the image
-    depth: ClassVar[int]  # layers that the recipe takes
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
@@ -259,15 +260,6 @@ class PixelRNN(RasterModel):
 
     def numbers(self) -> int:
         return 24 * self.config.width  # the gates of a skewed map
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Tuned on the digits; larger images come with more items to learn from, and take longer to fit."""
-        if spec.size <= 256:
-            # Two levels say less about each image than grey ones do: the network knows a thousand by heart sooner.
-            config = Config(dropout=0.5, steps=700) if spec.levels == 2 else Config()
-            return replace(config, layers=cls.depth)
-        return Config(width=16, layers=cls.depth, dropout=0.1, decay=0.01, steps=30000, batch=8, rate=1e-3)
 
     def logits(self, x: Tensor, view: View) -> Tensor:
         """The logits of every level of the pixels (n, C, h, w) that the view shows: (n, C, levels, h, w)."""
@@ -307,7 +299,6 @@ class RowLSTM(PixelRNN):
     name = "pixel-rnn-row"
     layer = RowLayer
     margin = 0
-    depth = 3
 
 
 class DiagonalBiLSTM(PixelRNN):
@@ -320,4 +311,3 @@ class DiagonalBiLSTM(PixelRNN):
     name = "pixel-rnn-diagonal"
     layer = DiagonalLayer
     margin = 1
-    depth = 2

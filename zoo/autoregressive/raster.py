@@ -17,7 +17,7 @@ from torch import Tensor
 from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import InputError
 from zoo.nn import Model, require_image, require_levels
-from zoo.training import in_batches, minimise, sizes
+from zoo.training import Options, in_batches, minimise, sizes, validated
 
 MARKS = 16  # of the thermometer on which a level is read
 NUMBERS_AT_ONCE = 2**24
@@ -52,7 +52,13 @@ class RasterModel(Model):
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the likelihood of the train split; the loss is in nats per dimension."""
-        return minimise(lambda x: -self.log_masses(x).mean(), self, dataset.train, budget, self.config, average=0.995)
+
+        def nats(x: Tensor) -> Tensor:
+            return -self.log_masses(x).flatten(1).sum(1).mean()
+
+        split = validated(dataset, self.config.validation)
+        options = Options(average=0.995, score=nats, at_once=self.items_at_once)
+        return minimise(lambda x: nats(x) / self.spec.size, self, split, budget, self.config, options)
 
     def thermometer(self, x: Tensor) -> Tensor:
         """Levels (n, C, h, w) as heights on a thermometer, (n, C * marks, h, w): every mark is 0, 1 or, once, between.

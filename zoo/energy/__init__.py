@@ -13,16 +13,24 @@ CARDS = (
         year=1985,
         benchmarks=(BINARY,),
         capabilities=("log_prob", "training"),
+        deviations=(
+            "no hidden units, as the pairwise model of the lecture",
+            "Adam with a cosine schedule and averaged weights in place of gradient ascent with momentum",
+        ),
     ),
     ModelCard(
         "rbm",
         "zoo.energy.restricted_boltzmann:RestrictedBoltzmann.build",
-        "restricted Boltzmann machine, persistent chains, log Z by AIS",
+        "restricted Boltzmann machine, contrastive divergence, log Z by AIS",
         family="energy",
         reference="Hinton, Training Products of Experts by Minimizing Contrastive Divergence",
         year=2002,
         benchmarks=(BINARY, "mnist-binary"),
         capabilities=("log_prob", "reconstruction", "training"),
+        deviations=(
+            "on the digits persistent chains (Tieleman 2008); on MNIST CD-25 as Salakhutdinov and Murray (2008)",
+            "Adam with a cosine schedule and averaged weights in place of gradient ascent with momentum",
+        ),
     ),
     ModelCard(
         "rbm-cd",
@@ -33,6 +41,7 @@ CARDS = (
         year=2002,
         benchmarks=(BINARY,),
         capabilities=("log_prob", "reconstruction", "training"),
+        deviations=("Adam with a cosine schedule and averaged weights in place of gradient ascent with momentum",),
     ),
     ModelCard(
         "dbn",
@@ -43,6 +52,11 @@ CARDS = (
         year=2006,
         benchmarks=(BINARY,),
         capabilities=("log_prob", "reconstruction", "training"),
+        deviations=(
+            "greedy training alone, without the up-down fine-tuning",
+            "the top machine starts as the first one turned over",
+            "Adam with a cosine schedule and averaged weights in place of gradient ascent with momentum",
+        ),
     ),
     ModelCard(
         "dbm",
@@ -53,5 +67,9 @@ CARDS = (
         year=2009,
         benchmarks=(BINARY,),
         capabilities=("log_prob", "reconstruction", "training"),
+        deviations=(
+            "the shipped checkpoint was trained jointly from nothing, without the greedy pretraining of the paper",
+            "Adam with a cosine schedule and averaged weights in place of gradient ascent with momentum",
+        ),
     ),
 )

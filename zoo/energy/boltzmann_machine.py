@@ -20,7 +20,7 @@ from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.likelihood import every_state
 from zoo.energy.annealed import AnnealedModel
 from zoo.energy.restricted_boltzmann import base_rates, coin, softplus
-from zoo.training import Memory, minimise
+from zoo.training import Memory, Options, minimise
 
 ENUMERABLE = 16  # units whose 2 ** 16 states are summed at every step of training
 UNITS_AT_ONCE = 32
@@ -58,17 +58,13 @@ class BoltzmannMachine(AnnealedModel):
     """
 
     Config = Config
+    name = "boltzmann-machine"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__("boltzmann-machine", spec, config)
         self.weight = nn.Parameter(torch.zeros(spec.size, spec.size))
         self.bias = nn.Parameter(torch.zeros(spec.size))
         self.log_prob_kind = "exact" if self.enumerable else "estimate"
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """A sweep over large images takes long, and their many pairs need more data per step than sweeps."""
-        return Config() if spec.size <= 256 else Config(steps=2000, rate=2e-3, gibbs_steps=50)
 
     @property
     def couplings(self) -> Tensor:
@@ -97,7 +93,7 @@ class BoltzmannMachine(AnnealedModel):
             return self.energy(x.flatten(1).float()).mean() - self.energy(memory.chains).mean()
 
         loss, figure = (exact, "nll") if self.enumerable else (stochastic, "divergence")
-        figures = minimise(loss, self, dataset.train, budget, c, average=0.999, memory=memory)
+        figures = minimise(loss, self, dataset.train, budget, c, Options(average=0.999, memory=memory))
         self.forget()
         return {figure: figures["loss"]}
 

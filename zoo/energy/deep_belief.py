@@ -75,6 +75,7 @@ class DeepBelief(Model):
     """
 
     Config = Config
+    name = "dbn"
     log_prob_kind: Kind = "estimate"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
@@ -87,14 +88,6 @@ class DeepBelief(Model):
         self.top = RestrictedBoltzmann(SampleSpec((c.hidden,), 2), top)
         self.log_prob_kind = "lower_bound" if self.top.enumerable else "estimate"
         self.importance_samples = Effort().importance_samples
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """For MNIST the layers of Salakhutdinov and Murray's (2008) network."""
-        if spec.size <= 256:
-            return Config()
-        steps = {"steps": 20_000, "top_steps": 20_000}
-        return Config(hidden=500, top=2000, k=1, decay=0.01, top_decay=0.01, rate=2e-3, **steps)
 
     def prepare(self, setting: Setting) -> None:
         self.importance_samples = setting.effort.importance_samples

@@ -2,7 +2,9 @@
 
 Lecture topic: energy-based models. All couplings are undirected, so that what the first layer believes depends on the
 pixels below and on the second layer above. The data's side of the gradient comes from mean-field inference, the
-model's from persistent Gibbs chains that move the odd and the even layers in turn.
+model's from persistent Gibbs chains that move the odd and the even layers in turn. Before that each layer is trained
+alone, as a restricted Boltzmann machine with one side doubled, because joint training from nothing leaves the upper
+layer unused.
 
 References: R. Salakhutdinov and G. Hinton, "Deep Boltzmann Machines" (2009), also for AIS with the visible and second
 layers summed out; Y. Burda et al., "Importance Weighted Autoencoders" (2016), for tightening the variational bound.
@@ -12,8 +14,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -23,9 +25,10 @@ from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.likelihood import every_state, importance_weighted_bound
 from zoo.energy.annealed import AnnealedModel
 from zoo.energy.restricted_boltzmann import ENUMERABLE, STATES_AT_ONCE, base_rates, coin, softplus
-from zoo.training import Memory, in_batches, minimise
+from zoo.training import Memory, Options, in_batches, minimise
 
 ITEMS_AT_ONCE = 100
+Observe = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Config:
     `hidden`, `top`: units of the first and second hidden layer. `iterations`: mean-field updates of both layers. `k`:
     Gibbs steps of the persistent chains per optimiser step. `decay`: weight decay. `steps`, `batch`, `rate`: optimiser
     steps, items (and chains) per step and initial learning rate. `gibbs_steps`: Gibbs steps behind every sample.
+    `pretraining`: steps of contrastive divergence for each layer before that, at `pretraining_rate`; 0 starts afresh.
     """
 
     hidden: int = 200
@@ -46,12 +50,14 @@ class Config:
     batch: int = 100
     rate: float = 5e-3
     gibbs_steps: int = 500
+    pretraining: int = 0
+    pretraining_rate: float = 5e-3
 
     def __post_init__(self) -> None:
         if min(self.hidden, self.top, self.iterations, self.k, self.steps, self.batch, self.gibbs_steps) < 1:
             raise ValueError(f"sizes, iterations, k, steps, batch and gibbs_steps must be positive, got {self}")
-        if self.decay < 0 or self.rate <= 0:
-            raise ValueError(f"decay must be >= 0 and rate > 0, got {self}")
+        if min(self.decay, self.pretraining) < 0 or min(self.rate, self.pretraining_rate) <= 0:
+            raise ValueError(f"decay and pretraining must be >= 0 and rates > 0, got {self}")
 
 
 class Chains(NamedTuple):
@@ -62,6 +68,40 @@ class Chains(NamedTuple):
     top_input: Tensor
 
 
+class Layer(nn.Module):
+    """A restricted Boltzmann machine of two layers, of which one stands for two copies that share their weights.
+
+    In the machine that it becomes part of, a hidden layer has neighbours on both sides; alone it has one, whose copy
+    takes the other's place. So the first layer has two copies of what is below it, the last two of what is above.
+    """
+
+    def __init__(self, below: int, above: int, copies: tuple[int, int]) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(0.01 * torch.randn(below, above))
+        self.below_bias, self.above_bias = nn.Parameter(torch.zeros(below)), nn.Parameter(torch.zeros(above))
+        self.copies_below, self.copies_above = copies
+
+    def above_input(self, total: Tensor) -> Tensor:
+        """Log odds (n, above) given the sum over the copies below, (n, below)."""
+        return total @ self.weight + self.above_bias
+
+    def free_energy(self, total: Tensor) -> Tensor:
+        """F of the sum over the copies below (n, below), with those above summed out: (n,), in nats."""
+        return -total @ self.below_bias - self.copies_above * softplus(self.above_input(total)).sum(1)
+
+    @torch.no_grad()
+    def step(self, total: Tensor) -> Tensor:
+        """A Gibbs step up and down again: the new sum over the copies below, (n, below)."""
+        above = self.draws(self.above_input(total), self.copies_above)
+        return self.draws(above @ self.weight.T + self.below_bias, self.copies_below)
+
+    @staticmethod
+    def draws(log_odds: Tensor, copies: int) -> Tensor:
+        """The sum of independent draws for so many copies: (n, units)."""
+        p = log_odds.sigmoid()
+        return torch.stack([coin(p) for _ in range(copies)]).sum(0)
+
+
 class DeepBoltzmann(AnnealedModel):
     """p(v, h1, h2) = exp(-E) / Z with E = -v'W1 h1 - h1'W2 h2 - b'v - c1'h1 - c2'h2, all units binary.
 
@@ -70,6 +110,7 @@ class DeepBoltzmann(AnnealedModel):
     """
 
     Config = Config
+    name = "dbm"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__("dbm", spec, config)
@@ -81,22 +122,18 @@ class DeepBoltzmann(AnnealedModel):
         self.top_bias = nn.Parameter(torch.zeros(top))
         self.log_prob_kind = "lower_bound" if self.enumerable else "estimate"
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """For MNIST the layers of Salakhutdinov and Hinton's (2009) smaller machine."""
-        if spec.size <= 256:
-            return Config()
-        return Config(hidden=500, top=1000, iterations=10, k=5, decay=0.01, steps=20_000, rate=2e-3)
-
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
-        """Joint training of all layers, by the gradient of the variational bound.
+        """Joint training of all layers, by the gradient of the variational bound, after the greedy one of each.
 
-        Returns its loss, the chains' log mass less the bound of the data in nats, which should stay near 0.
+        Returns its loss, the chains' log mass less the bound of the data in nats, which should stay near 0. A budget's
+        steps are for each part.
         """
         c = self.config
         with torch.no_grad():
             self.base.copy_(base_rates(dataset.train))
             self.visible_bias.copy_(self.base)
+        if c.pretraining:
+            self.pretrain(dataset.train, budget)
         memory = Memory(h1=self.start(c.batch).h1)
 
         def loss(x: Tensor) -> Tensor:
@@ -105,9 +142,42 @@ class DeepBoltzmann(AnnealedModel):
             bound = self.variational_bound(v, *self.mean_field(v))
             return self.log_unnormalised(self.chains_at(memory.h1), beta=1.0).mean() - bound.mean()
 
-        figures = minimise(loss, self, dataset.train, budget, c, average=0.999, memory=memory)
+        figures = minimise(loss, self, dataset.train, budget, c, Options(average=0.999, memory=memory))
         self.forget()
         return {"divergence": figures["loss"]}
+
+    def pretrain(self, data: Tensor, budget: Budget) -> None:
+        """Contrastive divergence for the first layer, then for the second on what the first infers from the data."""
+        c = self.config
+        stage = replace(c, steps=c.pretraining, rate=c.pretraining_rate)
+        first = Layer(self.spec.size, c.hidden, copies=(2, 1)).to(self.device)
+        with torch.no_grad():
+            first.below_bias.copy_(self.base)
+        self.contrast(first, data, budget, stage, lambda x: 2 * x.flatten(1).float())
+        second = Layer(c.hidden, c.top, copies=(1, 2)).to(self.device)
+        self.contrast(
+            second, data, budget, stage, lambda x: coin(first.above_input(2 * x.flatten(1).float()).sigmoid())
+        )
+        with torch.no_grad():
+            self.weight.copy_(first.weight)
+            self.visible_bias.copy_(first.below_bias)
+            self.top_weight.copy_(second.weight)
+            self.top_bias.copy_(second.above_bias)
+            # Half of what either machine alone says, as with the weights, whose other half the copies held.
+            self.hidden_bias.copy_((first.above_bias + second.below_bias) / 2)
+
+    def contrast(self, layer: Layer, data: Tensor, budget: Budget, stage: Config, observe: Observe) -> None:
+        """Train a layer by contrastive divergence on the states below it that `observe` makes of minibatches."""
+
+        def loss(x: Tensor) -> Tensor:
+            with torch.no_grad():
+                start = observe(x)
+                end = start
+                for _ in range(stage.k):
+                    end = layer.step(end)
+            return layer.free_energy(start).mean() - layer.free_energy(end).mean()
+
+        minimise(loss, layer, data, budget, stage, Options(average=0.999))
 
     def energy(self, v: Tensor, h1: Tensor, h2: Tensor) -> Tensor:
         """E of states, or of their means under a factorial distribution: (n,), in nats."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.likelihood import every_state
 from zoo.energy.annealed import AnnealedModel
-from zoo.training import Memory, minimise
+from zoo.training import Memory, Options, minimise
 
 ENUMERABLE = 20  # hidden units whose 2 ** 20 states are summed in about a second
 STATES_AT_ONCE = 2**14
@@ -34,6 +34,8 @@ class Config:
     `hidden`: hidden units. `k`: Gibbs steps of contrastive divergence. `persistent`: whether its chains go on from
     where the last step left them, or start at the minibatch. `decay`: weight decay. `steps`, `batch`, `rate`: optimiser
     steps, items (and chains) per step and initial learning rate. `gibbs_steps`: Gibbs steps behind every sample.
+    `polish`: steps with persistent chains that follow those of `steps`, at `polish_rate`; chains that start at the data
+    say nothing of far modes, which these find and take down.
     """
 
     hidden: int = 200
@@ -44,12 +46,14 @@ class Config:
     batch: int = 100
     rate: float = 5e-3
     gibbs_steps: int = 500
+    polish: int = 0
+    polish_rate: float = 5e-4
 
     def __post_init__(self) -> None:
         if min(self.hidden, self.k, self.steps, self.batch, self.gibbs_steps) < 1:
             raise ValueError(f"hidden, k, steps, batch and gibbs_steps must be positive, got {self}")
-        if self.decay < 0 or self.rate <= 0:
-            raise ValueError(f"decay must be >= 0 and rate > 0, got {self}")
+        if min(self.decay, self.polish) < 0 or min(self.rate, self.polish_rate) <= 0:
+            raise ValueError(f"decay and polish must be >= 0 and rates > 0, got {self}")
 
 
 class Chains(NamedTuple):
@@ -77,24 +81,28 @@ class RestrictedBoltzmann(AnnealedModel):
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
         self.log_prob_kind = "exact" if self.enumerable else "estimate"
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Persistent chains for small images; for MNIST the CD-25 machine of Salakhutdinov and Murray (2008)."""
-        if spec.size <= 256:
-            return Config()
-        return Config(hidden=500, k=25, persistent=False, decay=0.01, steps=20_000, rate=2e-3)
-
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Contrastive divergence; returns its loss, a difference of free energies in nats that should stay near 0."""
         with torch.no_grad():
             self.base.copy_(base_rates(dataset.train))
             # Hinton's practical guide: the biases need not learn the frequencies of the pixels.
             self.visible_bias.copy_(self.base)
-        return self.learn(dataset.train, budget, lambda x: x.flatten(1).float())
 
-    def learn(self, data: Tensor, budget: Budget, observe: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        def visible(x: Tensor) -> Tensor:
+            return x.flatten(1).float()
+
+        figures = self.learn(dataset.train, budget, visible)
+        if not self.config.polish:
+            return figures
+        stage = replace(self.config, steps=self.config.polish, rate=self.config.polish_rate, persistent=True)
+        polished = self.learn(dataset.train, budget, visible, stage)
+        return figures | {"polish_divergence": polished["divergence"]}
+
+    def learn(
+        self, data: Tensor, budget: Budget, observe: Callable[[Tensor], Tensor], stage: Config | None = None
+    ) -> dict[str, float]:
         """Contrastive divergence on the visible states (n, size) that `observe` makes of minibatches of the data."""
-        c = self.config
+        c = stage or self.config
         memory = Memory(chains=self.base_draws(c.batch))
 
         def loss(x: Tensor) -> Tensor:
@@ -102,7 +110,7 @@ class RestrictedBoltzmann(AnnealedModel):
             memory.chains = self.gibbs(memory.chains if c.persistent else v, c.k)
             return self.divergence(v, memory.chains)
 
-        figures = minimise(loss, self, data, budget, c, average=0.999, memory=memory)
+        figures = minimise(loss, self, data, budget, c, Options(average=0.999, memory=memory))
         self.forget()
         return {"divergence": figures["loss"]}
 
@@ -191,11 +199,6 @@ class ContrastiveDivergence(RestrictedBoltzmann):
     """The same machine trained by CD-k proper: k Gibbs steps from the minibatch, which tell too little of far modes."""
 
     name = "rbm-cd"
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The machine, steps and k of `RestrictedBoltzmann`, with chains that restart at the data."""
-        return replace(RestrictedBoltzmann.recipe(spec), persistent=False)
 
 
 def base_rates(x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ CARDS = (
         year=2017,
         benchmarks=(GREY,),
         capabilities=("log_prob", "truncation", *LATENT),
+        deviations=("narrower residual networks and fewer couplings than the paper, with dropout on the digits",),
     ),
     ModelCard(
         "glow",
@@ -23,5 +24,6 @@ CARDS = (
         year=2018,
         benchmarks=(GREY,),
         capabilities=("log_prob", "truncation", *LATENT),
+        deviations=("fewer and narrower steps than the paper, with dropout on the digits",),
     ),
 )

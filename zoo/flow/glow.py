@@ -201,15 +201,6 @@ class Glow(MultiscaleFlow):
         # The hidden units of one coupling bound the memory of one item.
         self.items_at_once = max(1, min(250, NUMBERS_AT_ONCE // (4 * self.config.width * spec.size)))
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Tuned on the digits; larger images come with more items to learn from, and take longer to fit."""
-        if spec.size <= 256:
-            return Config()
-        return Config(
-            steps_per_scale=12, width=96, dropout=0.0, smallest=4, alpha=0.05, steps=20_000, rate=1e-3, average=0.999
-        )
-
     def build_scales(self, shape: Shape) -> tuple[list[nn.Module], list[Shape]]:
         channels, height, width = shape
         scales: list[nn.Module] = []

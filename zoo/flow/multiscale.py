@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from genbench.contracts import Budget, Dataset, SampleSpec, Setting
 from genbench.likelihood import dequantize, dequantized_log_prob, from_logits, quantize, to_logits
 from zoo.nn import Model, require_image, require_levels
-from zoo.training import in_batches, minimise, sizes
+from zoo.training import Options, in_batches, minimise, sizes
 
 Shape = tuple[int, int, int]
 
@@ -62,7 +62,7 @@ class MultiscaleFlow(Model):
             dataset.train,
             budget,
             self.config,
-            self.config.average,
+            Options(self.config.average),
         )
 
     def transform(self, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genbench.contracts import SampleSpec
 from zoo.flow.multiscale import MultiscaleFlow, Shape
 
 
@@ -169,13 +168,6 @@ class RealNVP(MultiscaleFlow):
 
     Config = Config
     name = "real-nvp"
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Small networks with dropout for the few and small digits; for larger images those of the paper."""
-        if spec.size <= 256:
-            return Config()
-        return Config(width=64, blocks=4, dropout=0.0, smallest=4, alpha=0.05, steps=20_000, rate=1e-3, average=0.999)
 
     def build_scales(self, shape: Shape) -> tuple[list[nn.Module], list[Shape]]:
         channels, height, width = shape

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import InputError
 from zoo.nn import Model, require_levels
-from zoo.training import in_batches, minimise, sizes
+from zoo.training import Options, in_batches, minimise, sizes
 
 MARKS = 16
 NUMBERS_AT_ONCE = 2**24
@@ -166,7 +166,9 @@ class WaveNet(Model):
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the likelihood of the train split; the loss is in nats per dimension."""
-        return minimise(lambda x: -self.log_masses(x).mean(), self, dataset.train, budget, self.config, average=0.995)
+        return minimise(
+            lambda x: -self.log_masses(x).mean(), self, dataset.train, budget, self.config, Options(average=0.995)
+        )
 
     def embed(self, x: Tensor) -> Tensor:
         """What the network is fed of the symbols x (n, T): (n, T, channels)."""

@@ -1,7 +1,7 @@
 """Autoencoders and models with latent variables. Here are only their cards, which import nothing heavy."""
 
 from genbench.plugins.cards import ModelCard
-from zoo.cards import BINARY, GREY, LATENT
+from zoo.cards import BINARY, CHOSEN, GREY, LATENT
 
 CARDS = (
     ModelCard(
@@ -33,6 +33,39 @@ CARDS = (
         year=2014,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
+        deviations=(
+            "on the digits a decoder that shares one map from features to levels among all pixels, and dropout",
+            "on MNIST the 200-200 tanh networks and 50 latents of Burda et al. (2016)",
+            "Adam with averaged weights in place of Adagrad",
+        ),
+    ),
+    ModelCard(
+        "vae-iwae",
+        "zoo.vae.vae_iwae:IWAE.build",
+        "trained by the importance-weighted bound of 50 draws",
+        family="vae",
+        reference="Burda, Grosse, Salakhutdinov, Importance Weighted Autoencoders",
+        year=2016,
+        benchmarks=(BINARY,),
+        capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
+        deviations=(
+            "a cosine schedule and averaged weights, at a budget of some 16 epochs where the paper has 3,280",
+            CHOSEN,
+        ),
+    ),
+    ModelCard(
+        "vae-iwae-2",
+        "zoo.vae.vae_iwae:IWAE2.build",
+        "the same with two stochastic layers",
+        family="vae",
+        reference="Burda, Grosse, Salakhutdinov, Importance Weighted Autoencoders",
+        year=2016,
+        benchmarks=(BINARY,),
+        capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
+        deviations=(
+            "a cosine schedule and averaged weights, at a budget of some 16 epochs where the paper has 3,280",
+            CHOSEN,
+        ),
     ),
     ModelCard(
         "vae-reinforce",
@@ -43,6 +76,10 @@ CARDS = (
         year=2012,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
+        deviations=(
+            "one map from features to levels shared by all pixels, and dropout",
+            "a leave-one-out baseline of 4 draws, and the divergence in closed form",
+        ),
     ),
     ModelCard(
         "dlgm",
@@ -53,6 +90,11 @@ CARDS = (
         year=2014,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
+        deviations=(
+            "one map from features to levels shared by all pixels, and dropout",
+            "the weight of the divergence rises over the first fifth of the training (Sonderby 2016)",
+            "no prior over the weights beyond weight decay",
+        ),
     ),
     ModelCard(
         "discrete-vae",
@@ -63,6 +105,10 @@ CARDS = (
         year=2017,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "reconstruction", "training"),
+        deviations=(
+            "one map from features to levels shared by all pixels, and dropout",
+            "the relaxed divergence is replaced by the one of the categorical distributions, with a weight that rises",
+        ),
     ),
     ModelCard(
         "vq-vae",
@@ -73,6 +119,10 @@ CARDS = (
         year=2017,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "reconstruction", "training"),
+        deviations=(
+            "unused codes are moved onto vectors of the minibatch (Dhariwal 2020)",
+            "a likelihood under a uniform prior, where the paper learns one",
+        ),
     ),
     ModelCard(
         "vq-vae-pixelcnn",
@@ -83,6 +133,7 @@ CARDS = (
         year=2017,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", "training"),
+        deviations=("unused codes are moved onto vectors of the minibatch (Dhariwal 2020)",),
     ),
     ModelCard(
         "vq-vae-2",
@@ -93,5 +144,9 @@ CARDS = (
         year=2019,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", "training"),
+        deviations=(
+            "unused codes are moved onto vectors of the minibatch (Dhariwal 2020), in place of averaged codes",
+            "a PixelCNN without attention as the top prior",
+        ),
     ),
 )

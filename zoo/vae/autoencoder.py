@@ -51,6 +51,7 @@ class Autoencoder(Model):
     """x -> code -> x, both ways deterministic; samples are the decoded draws of a Gaussian with full covariance."""
 
     Config = Config
+    name = "autoencoder"
     truncation: Literal["temperature"] = "temperature"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
@@ -70,11 +71,6 @@ class Autoencoder(Model):
             *(nn.Linear(hidden, hidden), nn.SiLU()),
             nn.Linear(hidden, outputs),
         )
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit small images; larger ones need more dimensions of the code and larger networks."""
-        return Config() if spec.size <= 256 else Config(latent=16, hidden=512, steps=10_000, rate=1e-3)
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Minimise the mean squared error of values in [0, 1] plus the penalty, then fit the Gaussian to the codes."""

@@ -63,6 +63,7 @@ class DenoisingAutoencoder(Model):
     """p(x|x~), independent dimensions whose parameters a network finds in the corrupted item x~."""
 
     Config = Config
+    name = "denoising-autoencoder"
 
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
@@ -81,13 +82,6 @@ class DenoisingAutoencoder(Model):
             *(nn.Conv1d(c.features + (self.levels if self.few else 1), 4 * c.features, kernel_size=1), nn.SiLU()),
             nn.Conv1d(4 * c.features, self.observation.numbers, kernel_size=1),
         )
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; larger ones come in numbers that bear larger networks."""
-        if spec.size <= 256:
-            return Config()
-        return Config(hidden=512, features=4, dropout=0.0, steps=20_000, rate=1e-3)
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise log p(x|x~) of items x and their corruptions x~; the loss is in nats per dimension."""

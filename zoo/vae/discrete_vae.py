@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genbench.contracts import Budget, Dataset, SampleSpec
-from zoo.training import Memory, in_batches, minimise, sizes
+from zoo.training import Memory, Options, in_batches, minimise, sizes
 from zoo.vae.latent import ITEMS_AT_ONCE, LatentModel
 
 
@@ -69,13 +69,6 @@ class DiscreteVAE(LatentModel):
         self.encoder = self.network(spec.size, latent)
         self.decoder = self.decoder_network(latent)
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; larger ones come in numbers that bear larger networks."""
-        if spec.size <= 256:
-            return Config()
-        return Config(variables=32, classes=16, hidden=512, features=4, dropout=0.0, steps=20_000, rate=1e-3)
-
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the relaxed ELBO while the temperature falls; `loss` is its negative in nats per dimension.
 
@@ -92,7 +85,7 @@ class DiscreteVAE(LatentModel):
             temperature = c.hottest * (c.coldest / c.hottest) ** progress
             return -self.relaxed_elbo(x, temperature, weight=progress).mean() / self.spec.size
 
-        figures = minimise(loss, self, dataset.train, budget, c, memory=memory)
+        figures = minimise(loss, self, dataset.train, budget, c, Options(memory=memory))
         with torch.no_grad():
             x = self.accept(dataset.train)
             divergence = in_batches(lambda part: self.divergence(self.encode(part)), x, ITEMS_AT_ONCE)

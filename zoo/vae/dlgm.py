@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec
-from zoo.training import Memory, in_batches, minimise
+from zoo.training import Memory, Options, in_batches, minimise, validated
 from zoo.vae.latent import ITEMS_AT_ONCE, GaussianLatentModel
 
 
@@ -34,6 +34,8 @@ class Config:
     units per dimension of x in the last hidden layer of T^0. `dropout`: chance of dropping a hidden unit while
     training. `warmup`: the part of the steps over which the divergence's weight rises from 0 to 1. `decay`: weight
     decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial rate.
+    `activation` of the networks: "silu" or "tanh". `features` = 0: a plain decoder with a map of its own for every
+    dimension. `validation`: items of the train split that choose among the weights on the way; 0 takes the last.
     """
 
     layers: int = 2
@@ -47,9 +49,11 @@ class Config:
     steps: int = 2000
     batch: int = 100
     rate: float = 2e-3
+    activation: str = "silu"
+    validation: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.layers, self.latent, self.between, self.hidden, self.features, self.steps, self.batch) < 1:
+        if min(self.layers, self.latent, self.between, self.hidden, self.steps, self.batch) < 1:
             raise ValueError(f"numbers of layers, units, steps and items must be positive, got {self}")
         if not 0 <= self.dropout < 1 or not 0 <= self.warmup <= 1 or self.decay < 0 or self.rate <= 0:
             raise ValueError(f"dropout must be in [0, 1), warmup in [0, 1], decay >= 0 and rate > 0, got {self}")
@@ -109,13 +113,6 @@ class DLGM(GaussianLatentModel):
         )
         self.decoder = self.decoder_network(c.latent)
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; larger ones come in numbers that bear larger networks."""
-        if spec.size <= 256:
-            return Config()
-        return Config(latent=32, between=128, hidden=512, features=4, dropout=0.0, steps=20_000, rate=1e-3)
-
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the ELBO; the loss is its negative in nats per dimension.
 
@@ -129,7 +126,8 @@ class DLGM(GaussianLatentModel):
             memory.step += 1
             return -self.elbo(x, min(1.0, memory.step / (rising + 1))).mean() / self.spec.size
 
-        figures = minimise(loss, self, dataset.train, budget, self.config, memory=memory)
+        options = Options(memory=memory, score=lambda x: -self.elbo(x).mean())
+        figures = minimise(loss, self, validated(dataset, self.config.validation), budget, self.config, options)
         with torch.no_grad():
             nats = in_batches(lambda x: self.encode(x).divergence(), dataset.train.to(self.device), ITEMS_AT_ONCE)
         names = [f"layer_{number}_nats" for number in range(self.config.layers, 0, -1)]

@@ -20,6 +20,14 @@ from zoo.training import in_batches, sizes
 from zoo.vae.observation import observation_model
 
 ITEMS_AT_ONCE = 100
+ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "tanh": nn.Tanh}
+
+
+class LogOdds(nn.Module):
+    """Log odds (n, size) of level 1 as logits of both levels: (n, 2, size)."""
+
+    def forward(self, odds: Tensor) -> Tensor:
+        return torch.stack([torch.zeros_like(odds), odds], 1)
 
 
 class LatentModel(Model):
@@ -37,9 +45,10 @@ class LatentModel(Model):
     def network(self, inputs: int, outputs: int) -> nn.Sequential:
         """Two hidden layers with dropout."""
         hidden, dropout = self.config.hidden, self.config.dropout
+        activation = ACTIVATIONS[getattr(self.config, "activation", "silu")]
         return nn.Sequential(
-            *(nn.Linear(inputs, hidden), nn.SiLU(), nn.Dropout(dropout)),
-            *(nn.Linear(hidden, hidden), nn.SiLU(), nn.Dropout(dropout)),
+            *(nn.Linear(inputs, hidden), activation(), nn.Dropout(dropout)),
+            *(nn.Linear(hidden, hidden), activation(), nn.Dropout(dropout)),
             nn.Linear(hidden, outputs),
         )
 
@@ -47,12 +56,16 @@ class LatentModel(Model):
         """From latents (n, latent) to the parameters of every dimension of x: (n, numbers, size).
 
         One map from features to parameters serves all dimensions: levels mean the same everywhere, and a map of its own
-        for each would learn the few images of a small data set by heart.
+        for each would learn the few images of a small data set by heart. Without features the last layer has just such
+        maps of its own, and its outputs for two levels are the log odds of level 1, as those of Bernoulli pixels.
         """
-        features, size = self.config.features, self.spec.size
+        features, size, numbers = self.config.features, self.spec.size, self.observation.numbers
+        if features == 0:
+            outputs = size if self.levels == 2 else numbers * size
+            return nn.Sequential(self.network(latent, outputs), LogOdds() if self.levels == 2 else nn.Identity())
         return nn.Sequential(
             *(self.network(latent, features * size), nn.SiLU(), nn.Unflatten(1, (features, size))),
-            nn.Conv1d(features, self.observation.numbers, kernel_size=1),
+            nn.Conv1d(features, numbers, kernel_size=1),
         )
 
     def prepare(self, setting: Setting) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from genbench.contracts import Budget, Dataset, SampleSpec
-from zoo.training import minimise
+from zoo.training import Options, minimise, validated
 from zoo.vae.latent import GaussianLatentModel
 
 
@@ -24,9 +24,11 @@ from zoo.vae.latent import GaussianLatentModel
 class Config:
     """The networks and their training.
 
-    `latent`: dimensions of z. `hidden`: units of each of the two hidden layers of encoder and decoder. `features`:
-    units per dimension of x in the decoder's last hidden layer. `dropout`: chance of dropping a unit of the others
-    while training. `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial rate.
+    `latent`: dimensions of z. `hidden`: units of each of the two hidden layers of encoder and decoder, with the
+    `activation` "silu" or "tanh". `features`: units per dimension of x in a further hidden layer of the decoder; 0 for
+    the plain decoder of the paper, which has none. `dropout`: chance of dropping a unit of the others while training.
+    `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial rate. `validation`:
+    items of the train split that choose among the weights on the way; 0 takes the last.
     """
 
     latent: int = 16
@@ -37,10 +39,12 @@ class Config:
     steps: int = 2000
     batch: int = 100
     rate: float = 2e-3
+    activation: str = "silu"
+    validation: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.latent, self.hidden, self.features, self.steps, self.batch) < 1:
-            raise ValueError(f"latent, hidden, features, steps and batch must be positive, got {self}")
+        if min(self.latent, self.hidden, self.steps, self.batch) < 1 or min(self.features, self.validation) < 0:
+            raise ValueError(f"latent, hidden, steps, batch must be > 0, features, validation >= 0, got {self}")
         if not 0 <= self.dropout < 1 or self.decay < 0 or self.rate <= 0:
             raise ValueError(f"dropout must be within [0, 1), decay >= 0 and rate > 0, got {self}")
 
@@ -57,22 +61,11 @@ class VAE(GaussianLatentModel):
         self.encoder = self.network(spec.size, 2 * self.config.latent)
         self.decoder = self.decoder_network(self.config.latent)
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The defaults suit a thousand small images; larger ones come in numbers that bear larger networks."""
-        if spec.size <= 256:
-            return Config()
-        return Config(latent=32, hidden=512, features=4, dropout=0.0, steps=20_000, rate=1e-3)
-
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the ELBO; the loss is its negative in nats per dimension."""
-        return minimise(
-            lambda x: -self.elbo(x).mean() / self.spec.size,
-            self,
-            dataset.train,
-            budget,
-            self.config,
-        )
+        split = validated(dataset, self.config.validation)
+        options = Options(score=lambda x: -self.elbo(x).mean())
+        return minimise(lambda x: -self.elbo(x).mean() / self.spec.size, self, split, budget, self.config, options)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x), each (n, latent)."""

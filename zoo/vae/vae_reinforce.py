@@ -15,7 +15,7 @@ A. Mnih and D. Rezende, "Variational Inference for Monte Carlo Objectives" (2016
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -58,11 +58,6 @@ class ReinforceVAE(VAE):
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
         self.register_buffer("running", torch.zeros(()))
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """The VAE's own."""
-        return Config(**asdict(VAE.recipe(spec)))
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the ELBO; the loss is its negative in nats per dimension.

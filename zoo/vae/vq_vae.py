@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -180,14 +180,6 @@ class VQVAE(Model):
         self.grid = self.autoencoder.grids[-1]
         self.positions = math.prod(self.grid)
 
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Tuned on the digits; larger images come in numbers that bear larger networks."""
-        if spec.size <= 256:
-            # Images of two levels hold fewer nats to spend on codes.
-            return Config(codes=16) if spec.levels == 2 else Config()
-        return Config(codes=128, size=32, width=64, dropout=0.0, decay=0.01, steps=20_000, rate=1e-3)
-
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Minimise -log p(x|z) and the codes' two losses; `loss` is in nats per dimension."""
         c = self.config
@@ -266,18 +258,6 @@ class VQVAEPixelCNN(VQVAE):
         super().__init__(spec, config)
         c = self.config
         self.prior = CodePrior(c.codes, self.grid, c.prior_width, c.prior_blocks, c.prior_dropout)
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> PriorConfig:
-        """VQVAE's recipe with a prior to match."""
-        first = asdict(VQVAE.recipe(spec))
-        if spec.size <= 256:
-            return PriorConfig(**first)
-        return PriorConfig(
-            **first,
-            **{"prior_width": 128, "prior_blocks": 6, "prior_dropout": 0.1},
-            **{"prior_decay": 0.01, "prior_steps": 20_000, "prior_rate": 1e-3},
-        )
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Train the autoencoder as VQVAE does, then the prior; `prior_loss` is in nats per position."""

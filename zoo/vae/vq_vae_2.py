@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -22,7 +22,7 @@ from zoo.nn import Model, require_image, require_levels
 from zoo.training import in_batches, minimise, sizes
 from zoo.vae.codes import CodePrior, Quantiser, Stage, perplexity
 from zoo.vae.observation import observation_model
-from zoo.vae.vq_vae import Decoder, Double, Halve, PriorConfig, Residual, VQVAEPixelCNN, halved_grids
+from zoo.vae.vq_vae import Decoder, Double, Halve, PriorConfig, Residual, halved_grids
 
 ITEMS_AT_ONCE = 100
 
@@ -105,6 +105,7 @@ class VQVAE2(Model):
     """p(x) = sum over z of p(top) p(bottom | top) p(x | top, bottom); q(z|x) is a point mass on the nearest codes."""
 
     Config = Config
+    name = "vq-vae-2"
     log_prob_kind: Literal["lower_bound"] = "lower_bound"
     truncation: Literal["temperature"] = "temperature"
 
@@ -115,14 +116,6 @@ class VQVAE2(Model):
         self.autoencoder = TwoLevels(spec, self.observation.numbers, self.config)
         self.bottom_grid, self.top_grid = self.autoencoder.grids[-2:]
         self.priors = Priors(self.top_grid, self.bottom_grid, self.config)
-
-    @classmethod
-    def recipe(cls, spec: SampleSpec) -> Config:
-        """Tuned on the digits; larger images come in numbers that bear larger networks."""
-        if spec.size <= 256:
-            # The top takes its nats from what the codes of VQVAEPixelCNN have.
-            return Config(codes=8 if spec.levels == 2 else 32, width=48)
-        return Config(**asdict(VQVAEPixelCNN.recipe(spec)), top_codes=128)
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Train the autoencoder, then both priors; `loss` is in nats per dimension, `prior_loss` in nats per code."""

@@ -16,9 +16,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from genbench.cli.main import main
-from genbench.evaluation.benchmarks import find, metric_named
+from genbench.cli.main import COMMANDS, main
+from genbench.evaluation.benchmarks import find
 from genbench.evaluation.truncation import grouped
+from genbench.plugins.metrics import metric_named
 from genbench.storage.results import read
 
 CHECKPOINTS = Path(__file__).parents[3] / "zoo" / "checkpoints"
@@ -34,15 +35,15 @@ def test_run_prints_the_board_and_writes_everything(tmp_path):
     models = ("-m", "naive-bayes", "-m", "noise", "-m", "real")
     result = call("run", "digits", "-n", 200, *models, "--out", tmp_path)
     table = result.stdout.splitlines()
-    assert table[0].strip() == "digits"
+    assert table[0].strip() == "digits: 200 samples against 797 real items, features digits-cnn"
     assert "FID ↓" in result.stdout
     assert "precision ↑" in result.stdout
     assert "±" in result.stdout
-    ranks = [line.split()[:2] for line in table if line[1:2].isdigit()]
-    assert ranks == [["1", "real"], ["2", "naive-bayes"], ["3", "noise"]]
+    models_shown = [line.split()[-0 if line.startswith("  ") else 1] for line in table if "±" in line]
+    assert models_shown == ["real", "naive-bayes", "noise"], "anchors are shown and not ranked"
     rows = read(tmp_path / "results.jsonl")
     assert len(rows) == 3 * sum(len(metric_named(name).columns) for name in find("digits").metrics)
-    assert (tmp_path / "leaderboard.csv").read_text().startswith("rank,model,seed,fid,fid_stderr")
+    assert (tmp_path / "leaderboard.csv").read_text().startswith("rank,rank_low,rank_high,model,seed,fid,fid_stderr")
     assert "| real " in (tmp_path / "leaderboard.md").read_text()
     for model in ("real", "noise", "naive-bayes"):
         with Image.open(tmp_path / "samples" / f"{model}.png") as image:
@@ -78,7 +79,9 @@ def test_leaderboards_come_in_every_format(tmp_path, form):
     text = call("leaderboard", tmp_path, "--sort", "nll", "--format", form).stdout
     assert text.index("naive-bayes") < text.index("noise")
     if form == "json":
-        assert json.loads(text)["digits"][0]["model"] == "naive-bayes"
+        board = json.loads(text)["digits"]
+        assert (board["features"], board["n"], board["reference"]) == ("digits-cnn", 70, 797)
+        assert board["rows"][0]["model"] == "naive-bayes"
 
 
 def test_folders_and_npz_files_are_benchmarks(tmp_path):
@@ -108,12 +111,12 @@ def test_train_writes_a_checkpoint_that_run_uses(tmp_path, monkeypatch):
     first = read(tmp_path / "out" / "results.jsonl")[0]
     call("train", "vae", "--budget", 3, "--seed", 5)
     call("run", "-m", "vae", "--metric", "fid", "-n", 70, "--out", tmp_path / "out")
-    (second,) = read(tmp_path / "out" / "results.jsonl")
+    second = read(tmp_path / "out" / "results.jsonl")[1]
     assert second.model_version != first.model_version, "a retrained model is a changed model"
     weights = tmp_path / "mine" / "digits" / "vae.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     broken = call("run", "-m", "vae", "--out", tmp_path / "out", code=1)
-    assert "damaged or incomplete" in broken.stdout
+    assert "is damaged or not the file that its record belongs to" in broken.stdout
     assert "genbench train vae --benchmark digits" in broken.stdout
 
 
@@ -214,7 +217,7 @@ def test_an_architecture_that_does_not_fit_its_checkpoint_is_named(tmp_path, mon
 
 
 def test_every_command_has_help_with_an_example():
-    for name in main.commands:
+    for name in COMMANDS:
         text = call(name, "--help").stdout
         assert "Example: genbench " + name in text
 

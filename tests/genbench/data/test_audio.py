@@ -202,7 +202,7 @@ def test_spoken_digits_are_a_benchmark_of_their_own(shared_data):
     assert task.benchmark.picture == "wave"
     assert len(task.dataset.train) + len(task.dataset.heldout) == 1764
     assert abs(len(task.dataset.train) - 882) < 30
-    features = task.reference.embeddings
+    features = task.reference.features.embeddings
     assert features.shape == (len(task.dataset.heldout), 64)
     assert torch.isfinite(features).all()
 

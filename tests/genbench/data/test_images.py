@@ -155,7 +155,11 @@ def test_what_is_no_set_of_images_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.npz").write_text("text")
     np.save(tmp_path / "o.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    for name, sentence in (("empty", "no images"), ("gone", "does not exist"), ("text.npz", "cannot read")):
+    for name, sentence in (
+        ("empty", "no images"),
+        ("gone", "does not exist"),
+        ("text.npz", "is neither an .npz nor an .npy file"),
+    ):
         with pytest.raises(DataError, match=sentence):
             sources.open_images(tmp_path / name)
     with pytest.raises(DataError, match="pickled"):

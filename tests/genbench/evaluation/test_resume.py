@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 from click.testing import CliRunner
@@ -36,14 +38,14 @@ def state(tmp_path, model):
     return tmp_path / "cache" / "training" / "digits" / f"{model}.pt"
 
 
-def failing_at(step, error, monkeypatch):
-    """Let the report of one step fail, once."""
+def interrupted_at(step, monkeypatch):
+    """Press Ctrl-C at the report of one step, once."""
     original, calls = training.report, []
 
     def report(budget, done, steps, figures, remedy=""):
         if done == step and not calls:
             calls.append(step)
-            raise error
+            signal.raise_signal(signal.SIGINT)
         original(budget, done, steps, figures, remedy)
 
     monkeypatch.setattr(training, "report", report)
@@ -56,7 +58,7 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(train, tmp_path, mon
     expected = weights(tmp_path, model)
     assert not state(tmp_path, model).exists(), "nothing is left of a finished training"
     for _ in range(2 if model == "vq-vae-pixelcnn" else 1):
-        failing_at(step, KeyboardInterrupt(), monkeypatch)
+        interrupted_at(step, monkeypatch)
         options = ("--resume",) if state(tmp_path, model).exists() else ()
         assert "the same command with --resume goes on" in train(model, *options, code=130).stderr
         step = 13
@@ -108,11 +110,11 @@ def test_a_diverging_training_keeps_the_last_good_state_and_goes_on_from_it(trai
 def test_weights_that_are_no_longer_finite_are_never_kept(train, tmp_path, monkeypatch):
     course_report = training.Course.report
 
-    def poisoned(self, figures):
+    def poisoned(self, figures, *rest):
         if self.step == 15:  # the losses do not show it
             with torch.no_grad():
                 next(self.parts["module"].parameters()).fill_(float("inf"))
-        course_report(self, {"loss": 1.0})
+        course_report(self, {"loss": 1.0}, *rest)
 
     monkeypatch.setattr(training.Course, "report", poisoned)
     line = train("vae", code=1).stderr.splitlines()[-1]
@@ -125,7 +127,7 @@ def test_weights_that_are_no_longer_finite_are_never_kept(train, tmp_path, monke
 
 def test_resume_says_why_it_cannot(train, tmp_path, monkeypatch):
     assert "nothing is kept of a training of vae on digits" in train("vae", "--resume", code=1).stderr
-    failing_at(27, KeyboardInterrupt(), monkeypatch)
+    interrupted_at(27, monkeypatch)
     train("vae", code=130)
     monkeypatch.setattr(training, "report", lambda *_: None)
     assert "had seed 0, this one has 1" in train("vae", "--resume", "--seed", "1", code=1).stderr

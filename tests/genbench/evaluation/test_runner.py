@@ -23,10 +23,11 @@ from genbench.evaluation import run as runner
 from genbench.evaluation.truncation import parse_psis
 from genbench.leaderboard import boards
 from genbench.metrics import frechet_distance, precision_recall
+from genbench.plugins.metrics import metric_named
 from genbench.storage import results
 
 ROOT = Path(__file__).parents[3]
-COLUMNS = sum(len(benchmarks.metric_named(name).columns) for name in benchmarks.find("digits").metrics)
+COLUMNS = sum(len(metric_named(name).columns) for name in benchmarks.find("digits").metrics)
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +78,10 @@ def test_a_second_run_computes_only_what_is_missing_or_changed(task, tmp_path, m
     assert go().computed == ["plugins:Counting"]
     assert go(fresh=True).computed == ["plugins:Counting"]
     rows = results.read(tmp_path / "results.jsonl")
-    assert len(rows) == len({row.key for row in rows}) == COLUMNS, "replaced rows are dropped, none doubled"
+    assert len(rows) == 3 * COLUMNS, "every row that was ever computed is kept"
+    assert len(results.current(rows)) == COLUMNS, "and the newest of each counts"
     assert go(seed=1).computed == ["plugins:Counting"], "another seed is another row"
-    assert len(results.read(tmp_path / "results.jsonl")) == 2 * COLUMNS
+    assert len(results.current(results.read(tmp_path / "results.jsonl"))) == 2 * COLUMNS
 
 
 def test_a_missing_metric_is_computed_alone(task, tmp_path):
@@ -174,21 +176,21 @@ def test_a_killed_run_is_completed_by_the_next(tmp_path):
 def test_each_part_of_the_protocol_changes_the_fingerprint(task):
     by_name = {metric.name: metric for metric in task.metrics}
     fid, likelihood = by_name["fid"], by_name["likelihood"]
-    base = task.fingerprint(fid)
-    assert base != benchmarks.load("digits", n=61).fingerprint(fid)
-    assert base != benchmarks.load("digits", n=60, features="identity").fingerprint(fid)
-    assert base != benchmarks.load("digits-binary", n=60).fingerprint(fid)
-    assert base == benchmarks.load("digits", n=60, metrics=["fid"]).fingerprint(fid)
+    base = task.protocol.fingerprint(fid)
+    assert base != benchmarks.load("digits", n=61).protocol.fingerprint(fid)
+    assert base != benchmarks.load("digits", n=60, features="identity").protocol.fingerprint(fid)
+    assert base != benchmarks.load("digits-binary", n=60).protocol.fingerprint(fid)
+    assert base == benchmarks.load("digits", n=60, metrics=["fid"]).protocol.fingerprint(fid)
     assert likelihood is not None
-    assert task.fingerprint(likelihood) == benchmarks.load("digits", n=61).fingerprint(likelihood)
+    assert task.protocol.fingerprint(likelihood) == benchmarks.load("digits", n=61).protocol.fingerprint(likelihood)
     from dataclasses import replace
 
     from genbench.contracts import Effort
-    from genbench.metrics.precision_recall import PrecisionRecall
+    from genbench.metrics.prdc import PrecisionRecall
 
     more = replace(task, benchmark=replace(task.benchmark, effort=Effort(importance_samples=64)))
-    assert more.fingerprint(likelihood) != task.fingerprint(likelihood)
-    assert task.fingerprint(PrecisionRecall(k=5)) != task.fingerprint(PrecisionRecall(k=3))
+    assert more.protocol.fingerprint(likelihood) != task.protocol.fingerprint(likelihood)
+    assert task.protocol.fingerprint(PrecisionRecall(k=5)) != task.protocol.fingerprint(PrecisionRecall(k=3))
 
 
 def test_wrong_requests_say_what_to_do():
@@ -219,8 +221,11 @@ def test_evaluate_reports_and_repeats_what_run_finds(task):
     assert "<table" in report._repr_html_()
     with pytest.raises(GenbenchError, match="the benchmark has"):
         genbench.evaluate(plugins.WrongSpec(), "digits", n=60)
-    with pytest.raises(GenbenchError, match="the weights are gone"):
-        genbench.evaluate(plugins.Raises(), "digits", n=60)
+    broken = genbench.evaluate(plugins.Raises(), "digits", n=60)
+    assert broken.failed
+    assert broken.samples is None
+    assert {row.status for row in broken.results} == {"failed"}
+    assert "the weights are gone" in str(broken)
 
 
 class Discriminant(plugins.Grey):
@@ -283,7 +288,7 @@ def test_psis_are_read_as_written(text, psis):
     assert parse_psis(text) == psis
 
 
-@pytest.mark.parametrize("text", ["", "1:0.5:0.1", "0:1:0.1", "0.5,-1", "a", "0.1:1", "0.1:inf:0.1"])
+@pytest.mark.parametrize("text", ["", "1:0.5:0.1", "-1:1:0.1", "0.5,-1", "a", "0.1:1", "0.1:inf:0.1"])
 def test_impossible_psis_are_refused(text):
     with pytest.raises(InputError, match="psi must read"):
         parse_psis(text)

@@ -168,10 +168,10 @@ def test_subsets_are_drawn_by_the_seed(pair):
 def test_few_images_fail_one_by_one_and_identical_sets_are_named(pair, tmp_path):
     few = genbench.score(pictures(1, n=2), pictures(2, n=2), "channel-means", QUICK)
     assert few.results[0].status == "ok"
-    assert [row.detail for row in few.results[1:]] == ["needs at least 4 images, got 2"] * 2
+    assert [row.detail for row in few.results[1:]] == ["needs at least 4 samples, got 2"] * 2
     single = invoke("score", pair[0], folder(tmp_path / "one", pictures(2, n=1)), "--features", "channel-means")
     assert single.exit_code == 1
-    assert "needs at least 2 images, got 1" in single.output
+    assert "needs at least 2 samples, got 1" in single.output
     same = genbench.score(pair[0], pair[0], "channel-means", ["fid"])
     assert same["fid"] == pytest.approx(0, abs=1e-6)
     assert any("the same images" in note for note in same.notes)

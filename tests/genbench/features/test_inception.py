@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from genbench import seeding
 from genbench.contracts import SampleSpec
 from genbench.errors import DataError, InputError
-from genbench.features import images, inception_network, inception_weights
+from genbench.features import images, inception_network, inception_weights, weight_files
 from genbench.features.inception import InceptionFeatures, Options, frechet, inception
 from genbench.features.resize import resized
 from genbench.metrics import frechet_distance
@@ -23,6 +24,7 @@ from genbench.metrics import frechet_distance
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pytorch_fid.inception
+    from cleanfid.resize import make_resizer
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
@@ -79,10 +81,12 @@ def torch_fidelity_taps(file, x: torch.Tensor, side: int, dtype: torch.dtype) ->
     network.feature_extractor_internal_dtype = dtype  # its own argument "float64" means float32 to it (0.4.0)
     found = {}
     modules = {"64": network.MaxPool_1, "192": network.MaxPool_2, "768": network.Mixed_6e, "2048": network.AvgPool}
-    for tap, module in (modules | {"logits": network.fc}).items():
+    for tap, module in (modules | {"logits": network.fc, "spatial": network.Mixed_6d.branch1x1}).items():
         module.register_forward_hook(lambda _, __, y, tap=tap: found.update({tap: y}))
     with torch.inference_mode():
         network(x)
+    # Flattened as TensorFlow lays maps out, channels innermost, of which guided-diffusion takes the first 7.
+    found["spatial"] = found["spatial"].movedim(1, -1)[..., :7].flatten(1)
     return {tap: y if y.ndim == 2 else y.mean((2, 3)) for tap, y in found.items()}
 
 
@@ -102,7 +106,8 @@ def test_every_tap_is_that_of_torch_fidelity_and_pytorch_fid(state, file, monkey
     network = inception_network.Inception(state, dtype, CPU)
     with torch.inference_mode():
         ours = {tap: network(prepared, tap)[0] for tap in inception_network.TAPS}
-    assert all(y.dtype == dtype and y.shape == (2, 1008 if tap == "logits" else int(tap)) for tap, y in ours.items())
+    widths = {"logits": 1008, "spatial": 7 * (17 if side == 299 else 5) ** 2}
+    assert all(y.dtype == dtype and y.shape == (2, widths.get(tap) or int(tap)) for tap, y in ours.items())
     for peer in (torch_fidelity_taps(file, x, side, dtype), pytorch_fid_taps(state, prepared, monkeypatch)):
         assert {tap: relative(ours[tap], peer[tap]) for tap in peer} == dict.fromkeys(
             peer, pytest.approx(0, abs=tolerance)
@@ -142,6 +147,32 @@ def test_resize_measures_from_the_corner_of_pixels_and_averages_nothing_on_the_w
     assert ((centred - 128) / 128 - expected).abs().max() > 1e-3
     stripes = torch.tensor([0, 255] * 4, dtype=torch.uint8).expand(1, 1, 8, 8)
     assert torch.equal(resized(stripes, 4), torch.full((1, 1, 4, 4), -1.0))
+
+
+def test_other_tools_resizes_give_their_inputs(state, monkeypatch):
+    x = pictures(2, 3, 40, 30)
+    seen = []
+    monkeypatch.setattr(pytorch_fid.inception, "load_state_dict_from_url", lambda *_, **__: state)
+    network = pytorch_fid.inception.InceptionV3((0,)).eval()  # resizes and scales images in [0, 1]
+    network.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.inference_mode():
+        network(x / 255)
+    torch.testing.assert_close(Options(resize="torch").prepared(x, torch.float32), seen[0], rtol=0, atol=2e-6)
+    cleaned = make_resizer("PIL", False, "bicubic", (299, 299))
+    theirs = torch.stack([torch.from_numpy(cleaned(image.permute(1, 2, 0).numpy())) for image in x])
+    expected = (theirs.permute(0, 3, 1, 2) - 128) / 128
+    torch.testing.assert_close(Options(resize="clean").prepared(x, torch.float32), expected, rtol=0, atol=1e-6)
+    assert (Options().prepared(x, torch.float32) - expected).abs().max() > 0.1
+
+
+def test_resizes_are_part_of_the_fingerprint_and_others_are_refused(state, file):
+    prints = {InceptionFeatures(SPEC, state, Options(resize=way)).fingerprint for way in ("tf", "torch", "clean")}
+    assert len(prints) == 3
+    plain = inception(SPEC, weights=file).fingerprint
+    assert plain == inception(SPEC, weights=file, resize="tf").fingerprint
+    assert "resize=tensorflow-1-bilinear-299" in plain
+    with pytest.raises(InputError, match="resizes by tf, clean, torch, not by 'lanczos'"):
+        inception(SPEC, weights=file, resize="lanczos")
 
 
 def test_features_do_not_depend_on_the_batch_and_repeat_exactly(extractor):
@@ -238,8 +269,8 @@ def offline(monkeypatch, tmp_path):
 
     monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.delenv(inception_weights.VARIABLE, raising=False)
-    monkeypatch.setattr(inception_weights.urllib.request, "urlopen", refuse)
+    monkeypatch.delenv(inception_weights.RELEASE.variable, raising=False)
+    monkeypatch.setattr(weight_files.urllib.request, "urlopen", refuse)
     return tmp_path
 
 
@@ -247,29 +278,37 @@ def test_offline_one_error_names_all_ways(offline):
     with pytest.raises(DataError) as caught:
         inception(SPEC)
     message = str(caught.value)
-    for way in ("Network is unreachable", "--weights", inception_weights.VARIABLE, str(offline / "cache"), "https://"):
+    for way in (
+        "Network is unreachable",
+        "--weights",
+        "--features efficientnet-lite0",
+        inception_weights.RELEASE.variable,
+        str(offline / "cache"),
+        "https://",
+    ):
         assert way in message
     assert not list((offline / "cache" / "weights").iterdir())
 
 
 def test_weights_are_looked_for_in_order(offline, monkeypatch):
     content = b"weights"
-    monkeypatch.setattr(inception_weights, "SHA256", hashlib.sha256(content).hexdigest())
-    hub = offline / "torch" / "hub" / "checkpoints" / inception_weights.ALSO_CALLED
+    known = replace(inception_weights.RELEASE, sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(inception_weights, "RELEASE", known)
+    hub = offline / "torch" / "hub" / "checkpoints" / inception_weights.RELEASE.also_called[0]
     cached = offline / "cache" / "weights" / inception_weights.NAME
     named, given = offline / "named.pth", offline / "given.pth"
     for path in (hub, cached, named, given):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         if path == named:
-            monkeypatch.setenv(inception_weights.VARIABLE, str(named))
+            monkeypatch.setenv(inception_weights.RELEASE.variable, str(named))
         assert inception_weights.find(given if path == given else None) == path
     with pytest.raises(DataError, match=r"--weights names .*absent"):
         inception_weights.find(offline / "absent")
-    monkeypatch.setenv(inception_weights.VARIABLE, str(offline / "absent"))
-    with pytest.raises(DataError, match=inception_weights.VARIABLE):
+    monkeypatch.setenv(inception_weights.RELEASE.variable, str(offline / "absent"))
+    with pytest.raises(DataError, match=inception_weights.RELEASE.variable):
         inception_weights.find()
-    monkeypatch.delenv(inception_weights.VARIABLE)
+    monkeypatch.delenv(inception_weights.RELEASE.variable)
     cached.write_bytes(b"half of the wei")
     with pytest.raises(DataError, match="damaged"):
         inception_weights.find()
@@ -283,11 +322,12 @@ def test_downloads_are_checked_and_atomic(offline, monkeypatch, capsys):
         def headers(self) -> dict[str, str]:
             return {"Content-Length": str(len(content))}
 
-    monkeypatch.setattr(inception_weights.urllib.request, "urlopen", lambda *_, **__: Answer(content))
+    monkeypatch.setattr(weight_files.urllib.request, "urlopen", lambda *_, **__: Answer(content))
     with pytest.raises(DataError, match="SHA-256"):
         inception_weights.find()
     assert not list((offline / "cache" / "weights").iterdir())
-    monkeypatch.setattr(inception_weights, "SHA256", hashlib.sha256(content).hexdigest())
+    known = replace(inception_weights.RELEASE, sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(inception_weights, "RELEASE", known)
     assert inception_weights.find().read_bytes() == content
     captured = capsys.readouterr()
     assert "downloading" in captured.err

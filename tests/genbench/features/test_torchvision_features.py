@@ -10,7 +10,7 @@ from torchvision import models
 from genbench import seeding
 from genbench.contracts import SampleSpec
 from genbench.errors import DataError, InputError
-from genbench.features import torchvision_network
+from genbench.features import resampling, torchvision_network
 from genbench.features.torchvision_network import averaged, default_layer, layers, torchvision_features
 
 SPEC = SampleSpec((3, 40, 30), 256)
@@ -44,6 +44,18 @@ def test_features_are_the_input_of_the_classifier_and_probabilities_its_softmax(
     torch.testing.assert_close(found.probabilities, logits.softmax(1), rtol=1e-4, atol=1e-6)
     assert found.embeddings.shape == (3, 512)
     assert found.embeddings.dtype == found.probabilities.dtype == torch.float32
+
+
+def test_another_resize_is_seen_and_part_of_the_fingerprint(images, file):
+    plain = torchvision_features(SPEC, "resnet18", weights=file)
+    squeezed = torchvision_features(SPEC, "resnet18", weights=file, resize="clean")
+    peer = network("resnet18")
+    peer.fc = nn.Identity()
+    with torch.inference_mode():
+        expected = peer(resampling.Square(224, "clean")(images))
+    torch.testing.assert_close(squeezed(images).embeddings, expected, rtol=1e-4, atol=1e-4)
+    assert squeezed.fingerprint != plain.fingerprint
+    assert (squeezed(images).embeddings - plain(images).embeddings).abs().max() > 1e-3
 
 
 def test_a_map_is_averaged_over_space_and_comes_without_probabilities(images, file):

@@ -8,19 +8,40 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from rows import ROW
 
 from genbench.errors import RegistryError, ResultsError
 from genbench.leaderboard import boards
+from genbench.leaderboard.comparison import compare
+from genbench.leaderboard.ranks import ranks
+from genbench.leaderboard.rendering import lines_of, markdown_text
 from genbench.storage import results
-from genbench.storage.results import Result
+from genbench.storage.formatting import cell_text
 
-BASE = Result(1, "a", "digits", "fid", 10.0, 0.5, "ok", "", "", 1000, 0, "p1", 1.0, "model=x")
+COLUMNS = {
+    "fid": {"title": "FID", "better": "lower", "place": 0},
+    "is": {"title": "IS", "better": "higher", "place": 1},
+    "nll": {"title": "NLL", "better": "lower", "place": 2, "unit": "nats"},
+}
 
 
 def row(model, column, value, **changes):
     status = "ok" if value is not None else changes.pop("status", "unsupported")
-    stderr = 0.5 if value is not None else None
-    return replace(BASE, model=model, column=column, value=value, stderr=stderr, status=status, **changes)
+    stderr = changes.pop("stderr", 0.5) if value is not None else None
+    about = COLUMNS.get(column, {})
+    return replace(ROW, model=model, column=column, value=value, stderr=stderr, status=status, **about, **changes)
+
+
+def formatted(board):
+    return lines_of(board, [column for column in board.columns if board.defined(column)], list(board.cells))
+
+
+def printed(board, width=120, **options):
+    from rich.console import Console
+
+    text = io.StringIO()
+    board.show(Console(file=text, width=width), **options)
+    return text.getvalue()
 
 
 ROWS = [
@@ -44,12 +65,12 @@ def test_direction_belongs_to_the_column():
     assert order(boards.Board.of(ROWS)) == ["b", "a", "c"], "lower FID is better, no FID comes last"
     assert order(boards.Board.of(ROWS, sort="is")) == ["b", "c", "a"], "higher IS is better"
     assert order(boards.Board.of(ROWS, sort="nll")) == ["c", "a", "b"]
-    with pytest.raises(RegistryError, match="did you mean fid"):
+    with pytest.raises(RegistryError, match="it has fid, is, nll"):
         boards.Board.of(ROWS, sort="fidd")
 
 
 def test_cells_show_errors_bounds_estimates_and_absence():
-    heads, lines = boards.Board.of(ROWS).formatted()
+    heads, lines = formatted(boards.Board.of(ROWS))
     assert heads == ["#", "model", "FID ↓", "IS ↑", "NLL ↓ (nats)", "likelihood"]
     assert lines == [
         ["1", "b", "2.00 ± 0.50", "9.00 ± 0.50", "—", ""],
@@ -82,7 +103,7 @@ def test_newer_rows_replace_and_seeds_stand_apart():
     rows = [*ROWS, row("b", "fid", 20.0), row("a", "fid", 9.0, seed=1)]
     board = boards.Board.of(rows)
     assert list(board.cells)[:3] == [("a", 1), ("a", 0), ("b", 0)]
-    assert board.formatted()[0][2] == "seed"
+    assert formatted(board)[0][2] == "seed"
 
 
 def test_the_table_is_numeric_and_all_formats_agree(tmp_path):
@@ -94,15 +115,15 @@ def test_the_table_is_numeric_and_all_formats_agree(tmp_path):
     board.save(tmp_path)
     again = pd.read_csv(tmp_path / "leaderboard.csv", index_col="rank", keep_default_na=False, na_values=[""])
     pd.testing.assert_frame_equal(again.fillna({"kind": ""}), frame, check_dtype=False)
-    for text in ((tmp_path / "leaderboard.md").read_text(), board.to_text(), board.to_html()):
+    for text in ((tmp_path / "leaderboard.md").read_text(), printed(board), board.to_html()):
         assert "2.00 ± 0.50" in text
         assert "c failed: it broke" in text
 
 
 def test_folders_without_results_or_with_several_boards_are_named(tmp_path):
-    with pytest.raises(ResultsError, match="holds no results; make some with"):
+    with pytest.raises(ResultsError, match="holds no results yet; make some with"):
         boards.leaderboard(tmp_path)
-    results.append(tmp_path / "results.jsonl", [*ROWS, replace(BASE, benchmark="weather")])
+    results.append(tmp_path / "results.jsonl", [*ROWS, replace(ROW, benchmark="weather")])
     with pytest.raises(ResultsError, match="several benchmarks: digits, weather"):
         boards.leaderboard(tmp_path)
     assert [board.benchmark for board in boards.boards([tmp_path])] == ["digits", "weather"]
@@ -112,7 +133,7 @@ def test_folders_without_results_or_with_several_boards_are_named(tmp_path):
 def test_an_estimate_shows_between_which_values_it_lies():
     ends = row("rbm", "nll", 24.0, kind="estimate", low=23.9, high=24.25)
     board = boards.Board.of([ends, row("exact", "nll", 25.0, kind="exact")])
-    assert boards.cell_text(boards.describe("nll"), ends) == "~ 24.00 [23.90, 24.25] ± 0.50"
+    assert cell_text(ends) == "~ 24.00 [23.90, 24.25] ± 0.50"
     assert board.table.set_index("model").loc["rbm", ["nll_low", "nll_high"]].tolist() == [23.9, 24.25]
     assert board.table.set_index("model").loc["exact", "nll_low"] != 25.0
     assert "nll_low" not in boards.Board.of(ROWS).table
@@ -120,20 +141,102 @@ def test_an_estimate_shows_between_which_values_it_lies():
 
 def test_columns_that_no_model_defines_are_not_shown():
     board = boards.Board.of([row("a", "fid", 1.0), row("a", "is", None)])
-    heads, lines = board.formatted()
+    heads, lines = formatted(board)
     assert not any(head.startswith("IS") for head in heads)
     assert len(lines[0]) == len(heads)
     assert "is" in board.table
 
 
 def test_a_board_wider_than_the_terminal_is_shown_in_parts():
-    from rich.console import Console
-
-    board, text = boards.Board.of(ROWS), io.StringIO()
-    board.show(Console(file=text, width=40))
-    shown = text.getvalue()
+    board = boards.Board.of(ROWS)
+    shown = printed(board, width=40, columns=["all"])
     assert "…" not in shown
     assert max(map(len, shown.splitlines()[:20])) <= 40
-    for line in board.formatted()[1]:
+    for line in formatted(board)[1]:
         assert all(cell in shown for cell in line)
     assert shown.count("model") == 3, "every part says whose numbers it shows"
+
+
+def test_a_newcomer_sees_the_best_rows_in_one_table_that_fits_and_how_to_see_the_rest():
+    more = {f"column{i}": {"title": f"column {i}", "better": "lower", "place": 3 + i} for i in range(9)}
+    COLUMNS.update(more)
+    rows = [row(f"m{i:02}", column, float(i)) for i in range(30) for column in ("fid", "is", "nll", *more)]
+    shown = printed(boards.Board.of(rows), width=60, always=["m29"])
+    assert max(map(len, shown.splitlines()[:25])) <= 60
+    assert "m19" in shown
+    assert "m20" not in shown
+    assert "m29" in shown, "a model that was asked for is shown wherever it stands"
+    assert "not shown: 9 more models (--top N) and 9 more columns (--columns all or NAMES)" in shown
+    assert shown.count("model ") == 1
+    assert "m25" in printed(boards.Board.of(rows), top=26)
+    assert "column 8" in printed(boards.Board.of(rows), columns=["column8"])
+
+
+def test_every_format_says_what_its_numbers_are(tmp_path):
+    board = boards.Board.of(ROWS)
+    title = "digits: 1,000 samples against 797 real items, features digits-cnn"
+    assert board.title == title
+    for text in (board.to_markdown(), board.to_html(), printed(board)):
+        assert title in text
+    board.save(tmp_path)
+    about = json.loads((tmp_path / "leaderboard.json").read_text())
+    assert about == {"benchmark": "digits", "features": "digits-cnn", "n": 1000, "reference": 797}
+    mixed = boards.Board.of([*ROWS, row("d", "fid", 3.0, n=10_000)])
+    assert "1,000 or 10,000 samples" in mixed.title
+    assert ["d", "10000"] in [line[1:3] for line in formatted(mixed)[1]], "then every row says its own"
+
+
+def test_models_that_the_error_cannot_tell_apart_share_ranks():
+    board = boards.Board.of([row("a", "fid", 1.0), row("b", "fid", 1.5), row("c", "fid", 9.0), row("real", "fid", 0.1)])
+    assert [line[:2] for line in formatted(board)[1]] == [["", "real"], ["1-2", "a"], ["1-2", "b"], ["3", "c"]]
+    assert board.table["rank_low"].tolist()[1:] == [1, 1, 3]
+    assert board.table["rank_high"].tolist()[1:] == [2, 2, 3]
+    assert pd.isna(board.table["rank_low"].iloc[0]), "anchors are not ranked"
+
+
+def test_ranks_count_those_that_are_significantly_better_and_worse():
+    # Two of three pairs are clear, so that Holm tests the last at 5 % (z = 1.96), where Bonferroni would ask for 2.39.
+    assert ranks([0.0, 1.9, 9.0], [1.0, 0.0, 0.0], "lower") == [(1, 2), (1, 2), (3, 3)]
+    assert ranks([0.0, 2.1, 9.0], [1.0, 0.0, 0.0], "lower") == [(1, 1), (2, 2), (3, 3)]
+    assert ranks([0.0, 2.1, 9.0], [1.0, 0.0, 0.0], "higher") == [(3, 3), (2, 2), (1, 1)]
+    # Of two pairs of which neither is clear the first is tested at 2.5 %.
+    assert ranks([0.0, 2.1, 2.1], [1.0, 0.0, 0.0], "lower") == [(1, 3), (1, 3), (1, 3)]
+    assert ranks([-5.0, 0.1, 3.0], [0.1] * 3, "zero") == [(3, 3), (1, 1), (2, 2)], "both sides of 0 are worse"
+    assert ranks([1.0, 1.0], [None, None], "lower") == [(1, 2), (1, 2)]
+
+
+def test_names_and_remarks_are_no_markup():
+    evil = row("=cmd|[bold]x[/bold]<b>`\x1b[31m", "fid", None, status="failed", detail="[red]a|b <script>\x1b")
+    board = boards.Board.of([row("a", "fid", 1.0), evil])
+    assert "<b>" not in board.to_html()
+    assert "<script>" not in board.to_html()
+    for text in (board.to_html(), board.to_markdown(), printed(board)):
+        assert "\x1b" not in text
+    assert "[bold]x[/bold]" in printed(board), "shown as it is, not as bold"
+    table_lines = [line for line in board.to_markdown().splitlines() if line.startswith("| ")]
+    assert {len(line.replace("\\|", "").split("|")) for line in table_lines} == {5}
+    assert "'=cmd" in board.to_csv(), "no spreadsheet takes it for a formula"
+    assert markdown_text("<= 1.0 [0.5, 2.0]") == "<= 1.0 [0.5, 2.0]", "a bound and an interval are no markup"
+
+
+def test_a_comparison_tells_loss_from_noise():
+    before = [
+        row("a", "fid", 10.0),
+        row("a", "is", 3.0),
+        row("b", "fid", 2.0),
+        row("c", "fid", 1.0),
+        row("d", "fid", 1),
+    ]
+    after = [row("a", "fid", 10.5), row("a", "is", 6.0), row("b", "fid", 9.0), row("d", "fid", 1.0 + 1e-9)]
+    after += [row("e", "fid", 1.0)]
+    verdicts = {(change.model, change.column): change.verdict for change in compare(before, after)}
+    assert verdicts == {
+        ("a", "fid"): "noise",
+        ("a", "is"): "better",
+        ("b", "fid"): "worse",
+        ("c", "fid"): "missing",
+        ("d", "fid"): "same",
+        ("e", "fid"): "new",
+    }
+    other = [row("a", "fid", 99.0, protocol="p2")]
+    assert [change.verdict for change in compare(before[:1], other)] == ["another protocol"]

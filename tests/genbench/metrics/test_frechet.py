@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,13 +11,14 @@ import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stand_in import evidence
 
 from genbench.contracts import Features
-from genbench.errors import InputError, Unsupported
-from genbench.metrics.fid_infinity import FidInfinity, fid_infinity
-from genbench.metrics.frechet_distance import frechet_distance, frechet_influence
+from genbench.errors import DataError, InputError, Unsupported
+from genbench.metrics import Moments, MomentsBuilder
+from genbench.metrics.frechet import frechet_distance, frechet_influence
 from genbench.metrics.per_class import PerClassFid, frechet_distance_per_class
-from genbench.numerics.moments import Moments, MomentsBuilder
+from genbench.metrics.unbiased_fid import FidInfinity, fid_infinity
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -113,26 +113,26 @@ def test_files_that_are_no_statistics_are_refused(tmp_path):
     path, mu, sigma = tmp_path / "stats.npz", np.zeros(3), np.eye(3)
     skew = sigma + np.triu(np.ones((3, 3)), 1)
     for arrays, message in (
-        ({"mu": mu}, "has no sigma, only mu"),
-        ({"arr_0": mu}, "has no mu and no sigma, only arr_0"),
+        ({"mu": mu}, "has no array named sigma"),
+        ({"arr_0": mu}, "has no array named mu and none named sigma"),
         ({"mu": mu, "sigma": np.eye(4)}, r"expected \(D,\) and \(D, D\)"),
         ({"mu": mu[None], "sigma": sigma}, r"expected \(D,\) and \(D, D\)"),
         ({"mu": mu, "sigma": sigma * np.nan}, "not finite"),
         ({"mu": mu, "sigma": skew}, "not symmetric"),
         ({"mu": mu, "sigma": -sigma}, "negative variances"),
         ({"mu": mu.astype(complex), "sigma": sigma}, "real numbers"),
-        ({"mu": np.array([{}], dtype=object), "sigma": sigma}, "plain arrays"),
+        ({"mu": np.array([{}], dtype=object), "sigma": sigma}, "pickled objects"),
     ):
         np.savez(path, **arrays)
-        with pytest.raises(InputError, match=message):
+        with pytest.raises(DataError, match=message):
             Moments.load(path)
     np.save(tmp_path / "one.npy", mu)
-    with pytest.raises(InputError, match="one array"):
+    with pytest.raises(DataError, match="no array named mu"):
         Moments.load(tmp_path / "one.npy")
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match="no readable"):
+    with pytest.raises(DataError, match="cannot read"):
         Moments.load(path)
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(DataError, match="does not exist"):
         Moments.load(tmp_path / "absent.npz")
 
 
@@ -230,7 +230,7 @@ def test_standard_error_of_few_samples_in_many_dimensions_matches_simulation():
 def test_matrix_products_alone_give_the_same_distance_and_error(n, monkeypatch):
     real, fake = features(500, 40, 1), features(n, 40, 2, 1.2, 0.1)
     expected = frechet_distance(real, fake)
-    monkeypatch.setattr(sys.modules["genbench.metrics.frechet_distance"], "product_method", polar)
+    monkeypatch.setattr(sys.modules["genbench.metrics.frechet"], "product_method", polar)
     found = frechet_distance(real, fake)
     assert found == pytest.approx(expected.value, rel=1e-8)
     assert found.stderr == pytest.approx(expected.stderr, rel=1e-4)
@@ -263,12 +263,11 @@ def test_fid_infinity_is_seeded_and_says_when_samples_are_too_few():
     assert fid_infinity(x, y) == fid_infinity(x, y, seed=0) != fid_infinity(x, y, seed=1)
     with pytest.raises(InputError, match="need at least 16"):
         fid_infinity(x, y[:15])
-    seen = SimpleNamespace(real=Features(x), fake=Features(y))
-    score = FidInfinity().compute(seen)["fid_infinity"]
+    score = FidInfinity().compute(evidence(real=Features(x), fake=Features(y)))["fid_infinity"]
     assert score.value == fid_infinity(x, y)
     assert score.detail == "from parts of 25, 50, 100 samples"
     with pytest.raises(Unsupported, match="too few"):
-        FidInfinity().compute(SimpleNamespace(real=Features(x), fake=Features(y[:15])))
+        FidInfinity().compute(evidence(real=Features(x), fake=Features(y[:15])))
 
 
 # Classes
@@ -283,23 +282,18 @@ def test_classes_are_compared_with_their_own():
     for label, estimate in found.items():
         direct = frechet_distance(real[real_labels == label], fake[fake_labels == label])
         assert (estimate.value, estimate.stderr) == (direct.value, direct.stderr)
-    seen = SimpleNamespace(
-        real=Features(real),
-        fake=Features(fake),
-        real_labels=real_labels,
-        fake_labels=fake_labels,
-        dataset=SimpleNamespace(classes=("cat", "dog", "owl")),
-    )
-    score = PerClassFid().compute(seen)["fid_class"]
+    parts = {"real": Features(real), "fake": Features(fake), "real_labels": real_labels}
+    named = evidence(**parts, fake_labels=fake_labels, classes=("cat", "dog", "owl"))
+    score = PerClassFid().compute(named)["fid_class"]
     assert score.value == pytest.approx(np.mean(list(found.values())))
     assert score.stderr == pytest.approx(np.linalg.norm([one.stderr for one in found.values()]) / 3)
     assert score.detail == f"worst: class owl, {found[2]:.2f}"
-    seen.fake_labels = fake_labels % 2
+    nameless = PerClassFid().compute(evidence(**parts, fake_labels=fake_labels))["fid_class"]
+    assert nameless.detail.startswith("worst: class 2"), "files have labels, and no names for them"
     with pytest.raises(Unsupported, match="class 2 has 30 real and 0 fake"):
-        PerClassFid().compute(seen)
-    seen.fake_labels = None
+        PerClassFid().compute(evidence(**parts, fake_labels=fake_labels % 2))
     with pytest.raises(Unsupported, match="not known"):
-        PerClassFid().compute(seen)
+        PerClassFid().compute(evidence(**parts, fake_labels=None))
 
 
 def test_classes_name_what_does_not_fit():

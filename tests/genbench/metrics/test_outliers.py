@@ -108,7 +108,7 @@ class Black:
 
 def test_columns_use_the_likelihood_first_and_the_reconstruction_else():
     task = benchmarks.load("digits", metrics=["outliers", "reconstruction"])
-    heldout, odd = task.dataset.heldout, task.outliers
+    heldout, odd = task.dataset.heldout, task.reference.outliers
     report = genbench.evaluate(Bright(), "digits", metrics=["outliers", "reconstruction"])
     row = report.table.loc["auroc"] if "auroc" in report.table.index else report.table.set_index("column").loc["auroc"]
     expected = roc_auc_score([0] * 797 + [1] * 797, np.r_[heldout.flatten(1).sum(1), odd.flatten(1).sum(1)])
@@ -134,8 +134,8 @@ def test_a_model_with_neither_is_unsupported():
 def test_other_outliers_or_another_rate_are_another_protocol():
     task = benchmarks.load("digits")
     other = benchmarks.load("digits-binary")
-    assert task.fingerprint(OutlierDetection()) != other.fingerprint(OutlierDetection())
-    assert task.fingerprint(Reconstruction()) != task.fingerprint(Reconstruction(rate=0.5))
+    assert task.protocol.fingerprint(OutlierDetection()) != other.protocol.fingerprint(OutlierDetection())
+    assert task.protocol.fingerprint(Reconstruction()) != task.protocol.fingerprint(Reconstruction(rate=0.5))
     moved = dataclasses.replace(task)
-    moved.__dict__["outliers"] = task.outliers.flip(0)
-    assert moved.fingerprint(OutlierDetection()) != task.fingerprint(OutlierDetection())
+    moved.reference.__dict__["outliers"] = task.reference.outliers.flip(0)
+    assert moved.protocol.fingerprint(OutlierDetection()) != task.protocol.fingerprint(OutlierDetection())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from sklearn.neighbors import KernelDensity
+from stand_in import evidence
 
-from genbench.contracts import Dataset, SampleSpec
+from genbench.contracts import Dataset, Evidence, SampleSpec
 from genbench.errors import InputError, Unsupported
 from genbench.likelihood import parzen as module
 from genbench.likelihood.parzen import parzen_bandwidth, parzen_log_prob
@@ -82,7 +82,7 @@ def test_bad_input_is_told():
         parzen_bandwidth(torch.ones(5, 2), torch.ones(3, 2))
 
 
-def evidence(levels: int | None) -> SimpleNamespace:
+def digits_like(levels: int | None) -> Evidence:
     rng = torch.Generator().manual_seed(5)
 
     def items(n: int) -> torch.Tensor:
@@ -90,12 +90,12 @@ def evidence(levels: int | None) -> SimpleNamespace:
         return x.float() if levels is None else x.to(torch.uint8)
 
     dataset = Dataset("squares", SampleSpec((1, 2, 3), levels), items(100), items(31))
-    return SimpleNamespace(generator=object(), dataset=dataset, samples=items(60))
+    return evidence(dataset=dataset, samples=items(60))
 
 
 @pytest.mark.parametrize("levels", [None, 5])
 def test_the_column_is_a_density_of_held_out_items_on_the_unit_cube(levels):
-    given = evidence(levels)
+    given = digits_like(levels)
     score = Parzen(validation=7).compute(given)["parzen"]
     heldout, samples = (x.flatten(1) / (1 if levels is None else 4) for x in (given.dataset.heldout, given.samples))
     log_prob = torch.empty(31, dtype=torch.float64)
@@ -109,23 +109,21 @@ def test_the_column_is_a_density_of_held_out_items_on_the_unit_cube(levels):
 
 
 def test_no_item_has_a_bandwidth_that_it_was_fitted_by():
-    (one, other), swapped = crossed_halves(31)
-    assert swapped[0] is other
-    assert swapped[1] is one
-    assert torch.equal(torch.cat([one, other]).sort().values, torch.arange(31))
-    assert not torch.equal(one.sort().values, torch.arange(len(one)))
-    assert torch.equal(crossed_halves(31)[0][0], one)
+    (first, second), swapped = crossed_halves(31)
+    assert swapped[0] is second
+    assert swapped[1] is first
+    assert torch.equal(torch.cat([first, second]).sort().values, torch.arange(31))
+    assert not torch.equal(first.sort().values, torch.arange(len(first)))
+    assert torch.equal(crossed_halves(31)[0][0], first)
 
 
 def test_samples_copied_from_the_train_split_keep_a_bandwidth():
-    given = evidence(None)
-    given.samples = given.dataset.train
-    best = Parzen().compute(given)["parzen"].value
+    given = digits_like(None)
+    copied = evidence(dataset=given.dataset, samples=given.dataset.train)
+    best = Parzen().compute(copied)["parzen"].value
     assert abs(best) < 3 * given.dataset.spec.size
 
 
 def test_a_model_with_a_likelihood_of_its_own_is_left_out():
-    given = evidence(5)
-    given.generator = SimpleNamespace(log_prob_kind="exact", log_prob=lambda x: x)
     with pytest.raises(Unsupported, match="likelihood of its own"):
-        Parzen().compute(given)
+        Parzen().compute(evidence(("log_prob",)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import plugins
@@ -12,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from stand_in import evidence
 
 import genbench
 from genbench.cli.main import main
@@ -20,48 +20,49 @@ from genbench.data import translation as data
 from genbench.data.digits import digits
 from genbench.errors import ConformanceError, InputError, ModelError, Unsupported
 from genbench.evaluation import benchmarks, generators, run
-from genbench.evaluation.evidence import Collected
+from genbench.evaluation.generator_evidence import of_generator
 from genbench.leaderboard import pictures
 from genbench.metrics.translation import ClassKept, CycleError, PairedError
+from genbench.plugins.metrics import metric_named
 
 BOARDS = ("edges2digits", "thin2bold", "pose", "slant")
 GREY, OUTLINES = data.GREY, SampleSpec((1, 8, 8), 2)
 WHOLE = digits()
 
 
-def evidence(**parts):
+def translated_parts(**parts):
     """Four sources of 2 levels, all 0, labelled 0 0 1 1; four targets of 17 levels, all 4, labelled 1."""
     source = Source(SampleSpec((1, 1, 2), 2), *[torch.zeros(4, 1, 1, 2, dtype=torch.uint8)] * 2, True)
     source = dataclasses.replace(source, heldout_labels=torch.tensor([0, 0, 1, 1]))
     targets = torch.full((4, 1, 1, 2), 4, dtype=torch.uint8)
-    found = Dataset("test", SampleSpec((1, 1, 2), 17), targets, targets, source=source)
+    dataset = Dataset("test", SampleSpec((1, 1, 2), 17), targets, targets, source=source)
     real = Features(torch.zeros(4, 1), torch.tensor([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 0.0]]))
-    return SimpleNamespace(**{"dataset": found, "real": real, "real_labels": torch.ones(4).long()} | parts)
+    return evidence(**{"dataset": dataset, "real": real, "real_labels": torch.ones(4).long()} | parts)
 
 
 def test_errors_are_root_mean_squares_against_the_pair_and_against_the_source():
     near = torch.tensor([4, 4, 12, 12], dtype=torch.uint8)[:, None, None, None].expand(4, 1, 1, 2)
-    found = PairedError().compute(evidence(translated=near))["paired_error"]
+    found = PairedError().compute(translated_parts(translated=near))["paired_error"]
     assert found.value == pytest.approx(math.sqrt(0.5) / 2), "half the range away in half of the items"
     assert found.stderr == pytest.approx(torch.tensor([0, 0, 0.25, 0.25]).std().item() / 2 / (2 * found.value))
     back = torch.tensor([[0, 0], [0, 1]], dtype=torch.uint8)[:, None, None]
-    found = CycleError().compute(evidence(cycled=back))["cycle_error"]
+    found = CycleError().compute(translated_parts(cycled=back))["cycle_error"]
     assert found.value == pytest.approx(0.5), "one of four values is off by the whole range of the source"
     with pytest.raises(Unsupported, match="has no pairs"):
-        PairedError().compute(evidence(dataset=data.thin2bold(), translated=near))
+        PairedError().compute(translated_parts(dataset=data.thin2bold(), translated=near))
     for metric in (PairedError(), CycleError(), ClassKept()):
         with pytest.raises(Unsupported, match="digits has no sources"):
-            metric.compute(evidence(dataset=WHOLE))
+            metric.compute(translated_parts(dataset=WHOLE))
 
 
 def test_the_class_kept_is_that_of_the_source():
     seen = torch.tensor([0, 1, 1])
-    found = ClassKept().compute(evidence(translated=torch.zeros(3), fake_labels=seen))["kept_class"]
+    found = ClassKept().compute(translated_parts(translated=torch.zeros(3), fake_labels=seen))["kept_class"]
     assert found.value == pytest.approx(2 / 3)
     assert found.stderr == pytest.approx(math.sqrt(2 / 27))
     assert found.detail == "of real items: 0.750"
     with pytest.raises(Unsupported, match="know no classes"):
-        ClassKept().compute(evidence(translated=torch.zeros(3), fake_labels=None))
+        ClassKept().compute(translated_parts(translated=torch.zeros(3), fake_labels=None))
 
 
 class Filler:
@@ -141,7 +142,7 @@ def test_translations_repeat_under_a_seed_and_come_in_chunks(task, monkeypatch):
     sizes = []
     monkeypatch.setattr(Filler, "translate", lambda self, x: sizes.append(len(x)) or 9 * x)
     stages = []
-    collected = Collected(Filler(), task, 0, lambda *stage: stages.append(stage))
+    collected = of_generator(Filler(), task, 0, lambda *stage: stages.append(stage))
     assert torch.equal(collected.translated, 9 * task.dataset.source.heldout[:60])
     assert sizes == [25, 25, 10]
     assert stages == [("translating", done, 60) for done in (0, 25, 50, 60)]
@@ -180,12 +181,11 @@ def test_a_broken_translator_fails_in_one_sentence(task, model, reason):
 
 def test_the_protocol_says_that_sources_are_translated(task):
     for name in ("fid", "class-kept"):
-        metric = benchmarks.metric_named(name)
-        protocol = task.protocol(metric)
-        assert protocol["samples"] == "translations of the first n held-out sources"
+        metric = metric_named(name)
+        protocol = task.protocol.of(metric)
+        assert protocol["samples"] == f"translations of the first n held-out sources of {task.dataset.sha256}"
         assert protocol["n"] == 60
-        assert protocol["data"] != WHOLE.sha256
-        assert "samples" not in benchmarks.load("digits", n=60).protocol(metric)
+        assert "samples" not in benchmarks.load("digits", n=60).protocol.of(metric)
     with pytest.raises(InputError, match="thin2bold has 399 held-out sources to translate, n is 400"):
         benchmarks.load("thin2bold", n=400)
     for name in BOARDS:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from stand_in import evidence
 
-from genbench.contracts import Features
+from genbench.contracts import Features, parts_read
 from genbench.errors import InputError
-from genbench.metrics.vendi_score import VendiScore, vendi_score
+from genbench.metrics.vendi import VendiScore, vendi_score
 
 ORDERS = (0.5, 1.0, 2.0, math.inf)
 
@@ -84,8 +84,7 @@ def test_bad_input_is_told():
             vendi_score(fake, order)
 
 
-def test_the_column_is_the_samples_and_the_remark_the_held_out_split():
-    fake, real = torch.eye(4).repeat(5, 1), torch.eye(2, 4).repeat(5, 1)
-    score = VendiScore().compute(SimpleNamespace(real=Features(real), fake=Features(fake)))["vendi"]
+def test_the_column_reads_the_samples_alone():
+    score = VendiScore().compute(evidence(fake=Features(torch.eye(4).repeat(5, 1))))["vendi"]
     assert score.value == pytest.approx(4)
-    assert score.detail == "the 10 real items: 2.00"
+    assert parts_read(VendiScore()) == ("samples",)

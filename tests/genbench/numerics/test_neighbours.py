@@ -227,3 +227,10 @@ def test_products_are_made_in_full_float32_whatever_the_user_allows(monkeypatch)
     finally:
         torch.set_float32_matmul_precision(before)
     assert set(seen) == {"highest"}
+
+
+def test_distances_that_overflow_are_refused():
+    x = torch.randn(20, 3, dtype=torch.float64)
+    assert nearest.radii(1e130 * x, 2).isfinite().all()
+    with pytest.raises(InputError, match="too far apart for squared distances"):
+        nearest.radii(1e200 * x, 2)

@@ -1,0 +1,228 @@
+"""Rows in their ranks: only rows of equal protocol meet in a column, and those left out are named.
+
+All that a board shows travels with the rows: no metric, no model and no torch is imported.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from genbench.errors import RegistryError
+from genbench.leaderboard import ranks
+from genbench.storage import results
+from genbench.storage.formatting import ARROWS
+from genbench.storage.results import Better, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ANCHORS = ("real", "noise", "copy")  # shown for comparison, and not ranked
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A column as its rows describe it."""
+
+    name: str
+    title: str
+    unit: str
+    digits: int
+    better: Better
+    note: str
+    place: int
+
+    @classmethod
+    def of(cls, row: Result) -> Heading:
+        return cls(row.column, row.title, row.unit, row.digits, row.better, row.note, row.place)
+
+    def __str__(self) -> str:
+        return f"{self.title} {ARROWS[self.better]}" + (f" ({self.unit})" if self.unit else "")
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """One benchmark's current rows: `cells` by (model, seed) and column, and a sentence per group of rows left out."""
+
+    benchmark: str
+    columns: tuple[Heading, ...]
+    cells: Mapping[Key, Mapping[str, Result]]
+    left_out: tuple[str, ...] = ()
+    sorted_by: str = ""
+
+    @classmethod
+    def of(cls, rows: Iterable[Result], protocols: Mapping[str, str] | None = None, sort: str | None = None) -> Self:
+        """The board of one benchmark's rows.
+
+        In each column only rows of one protocol stand: that which `protocols` names for the column, else the one that
+        most models share, the newest where that is undecided. Models are ranked by `sort`, else by the first column.
+        """
+        counting = results.current(rows)
+        by_column: dict[str, list[Result]] = {}
+        for row in counting:
+            by_column.setdefault(row.column, []).append(row)
+        chosen = {name: _shared_protocol(column_rows) for name, column_rows in by_column.items()}
+        chosen |= {name: protocol for name, protocol in (protocols or {}).items() if name in chosen}
+        cells: dict[Key, dict[str, Result]] = {}
+        outside: list[Result] = []
+        for row in counting:
+            if row.protocol == chosen[row.column]:
+                cells.setdefault((row.model, row.seed), {})[row.column] = row
+            else:
+                outside.append(row)
+        headings = [
+            Heading.of(next((row for row in reversed(column_rows) if row.protocol == chosen[name]), column_rows[-1]))
+            for name, column_rows in by_column.items()
+        ]
+        columns = tuple(sorted(headings, key=lambda heading: heading.place))
+        left_out = [row for row in outside if row.column not in cells.get((row.model, row.seed), {})]
+        board = cls(counting[0].benchmark if counting else "", columns, cells, _sentences(left_out))
+        return board.sorted(sort or (columns[0].name if columns else ""))
+
+    def sorted(self, column: str) -> Self:
+        """The same board ranked by a column, in the direction that is better. Raises RegistryError for no such one."""
+        if column and column not in [heading.name for heading in self.columns]:
+            raise RegistryError(unknown_column(column, self.columns))
+        better = self.heading(column).better if column else "lower"
+
+        def order(key: Key) -> tuple[bool, float, Key]:
+            row = self.cells[key].get(column)
+            value = None if row is None else row.value
+            return value is None, 0.0 if value is None else ranks.cost(value, better), key
+
+        cells = {key: self.cells[key] for key in sorted(self.cells, key=order)}
+        return type(self)(self.benchmark, self.columns, cells, self.left_out, column)
+
+    def heading(self, column: str) -> Heading:
+        return next(heading for heading in self.columns if heading.name == column)
+
+    @cached_property
+    def ranks(self) -> Mapping[Key, tuple[int, int]]:
+        """Between which ranks each model stands in the column that the board is sorted by; anchors have none."""
+        rows = {key: cells[self.sorted_by] for key, cells in self.cells.items() if self.sorted_by in cells}
+        ranked = {k: row for k, row in rows.items() if row.value is not None and k[0] not in ANCHORS}
+        if not ranked:
+            return {}
+        values = [row.value for row in ranked.values() if row.value is not None]
+        intervals = ranks.ranks(values, [row.stderr for row in ranked.values()], self.heading(self.sorted_by).better)
+        return dict(zip(ranked, intervals, strict=True))
+
+    def rank_text(self, key: Key) -> str:
+        """``3``, ``2-5``, or nothing for what is not ranked."""
+        if key not in self.ranks:
+            return ""
+        low, high = self.ranks[key]
+        return str(low) if low == high else f"{low}-{high}"
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the numbers are: the benchmark, its extractor, how many samples stand against how many real items.
+
+        `n` and `reference` are lists where rows differ.
+        """
+        rows = [row for cells in self.cells.values() for row in cells.values() if row.features]
+        some = lambda values: values[0] if len(values) == 1 else values  # noqa: E731
+        return {
+            "benchmark": self.benchmark,
+            "features": some(sorted({row.features for row in rows}) or [""]),
+            "n": some(sorted({row.n for row in rows}) or [0]),
+            "reference": some(sorted({row.reference for row in rows if row.reference}) or [0]),
+        }
+
+    @property
+    def title(self) -> str:
+        """One line that says what the numbers are."""
+        about = self.about
+        if not about["features"]:
+            return self.benchmark
+
+        def counted(value: int | list[int]) -> str:
+            return f"{value:,}" if isinstance(value, int) else " or ".join(f"{each:,}" for each in value)
+
+        features = about["features"] if isinstance(about["features"], str) else " and ".join(about["features"])
+        return (
+            f"{self.benchmark}: {counted(about['n'])} samples against {counted(about['reference'])} real items, "
+            f"features {features}"
+        )
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Numbers to compute with, best first, by `rank` in the order of the values.
+
+        `rank_low` and `rank_high` (empty for anchors), `model`, `seed`, each column with its ``_stderr``, and the
+        `kind`. Columns that have them anywhere also have ``_total_stderr``, ``_low`` and ``_high``.
+        """
+        import pandas as pd
+
+        rows = [row for cells in self.cells.values() for row in cells.values()]
+        names: list[str] = []
+        fields: list[tuple[str, str, str]] = []
+        for column in self.columns:
+            own = [row for row in rows if row.column == column.name]
+            for field in ("value", "stderr", "total_stderr", "low", "high"):
+                if field in ("value", "stderr") or any(getattr(row, field) is not None for row in own):
+                    name = column.name if field == "value" else f"{column.name}_{field}"
+                    names.append(name)
+                    fields.append((name, column.name, field))
+        records = []
+        for (model, seed), cells in self.cells.items():
+            low, high = self.ranks.get((model, seed), (None, None))
+            record: dict[str, Any] = {"rank_low": low, "rank_high": high, "model": model, "seed": seed}
+            for name, column_name, field in fields:
+                record[name] = getattr(cells[column_name], field) if column_name in cells else None
+            records.append(record | {"kind": kind_of(cells)})
+        frame = pd.DataFrame(records, columns=["rank_low", "rank_high", "model", "seed", *names, "kind"])
+        frame[names] = frame[names].astype("float64")
+        frame[["rank_low", "rank_high"]] = frame[["rank_low", "rank_high"]].astype("Int64")
+        frame.index = pd.RangeIndex(1, len(frame) + 1, name="rank")
+        return frame
+
+    def defined(self, column: Heading) -> bool:
+        """Whether any model defines the column, or failed at it."""
+        rows = (cells.get(column.name) for cells in self.cells.values())
+        return any(row is not None and row.status != "unsupported" for row in rows)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the table cannot show: why numbers are missing, remarks on others, rows of other protocols."""
+        reasons: dict[str, list[str]] = {}
+        for (model, _), cells in self.cells.items():
+            for row in cells.values():
+                if row.status == "failed":
+                    reasons.setdefault(f"{model} failed: {row.detail}", []).append(row.column)
+                elif row.biased:
+                    reasons.setdefault(f"{model}: {row.detail}", []).append(row.column)
+        notes = [f"{reason} ({', '.join(dict.fromkeys(names))})" for reason, names in reasons.items()]
+        notes += [f"{column.title}: {column.note}" for column in self.columns if column.note and self.defined(column)]
+        return notes + list(self.left_out)
+
+
+def kind_of(cells: Mapping[str, Result]) -> str:
+    """What kind of likelihood a model's cells hold, or nothing."""
+    return next((row.kind for row in cells.values() if row.kind), "")
+
+
+def unknown_column(name: str, columns: Sequence[Heading]) -> str:
+    """One sentence that says that a board has no such column, and what it has."""
+    return f"the board has no column called {name!r}; it has {', '.join(column.name for column in columns)}"
+
+
+def _shared_protocol(rows: Sequence[Result]) -> str:
+    """The protocol of most of a column's rows, the newest among equals."""
+    votes = Counter(row.protocol for row in rows)
+    newest_first = [row.protocol for row in reversed(rows)]
+    return max(votes, key=lambda protocol: (votes[protocol], -newest_first.index(protocol)))
+
+
+def _sentences(rows: Iterable[Result]) -> tuple[str, ...]:
+    groups: dict[tuple[str, int, str, int], list[str]] = {}
+    for row in rows:
+        groups.setdefault((row.model, row.seed, row.protocol, row.n), []).append(row.column)
+    return tuple(
+        f"left out, another protocol ({protocol}, n = {n}): {model}, seed {seed}: {', '.join(names)}"
+        for (model, seed, protocol, n), names in groups.items()
+    )

@@ -1,0 +1,20 @@
+"""From an estimate to what a board shows of it."""
+
+from __future__ import annotations
+
+from genbench.contracts import Kind, Score
+from genbench.numerics.estimate import Estimate
+
+
+def as_score(estimate: Estimate, detail: str = "", *, biased: bool = False, kind: Kind | None = None) -> Score:
+    """The number of a column with all that an estimate knows of its error, and a remark."""
+    return Score(
+        estimate.value,
+        estimate.stderr,
+        kind,
+        detail,
+        low=estimate.low,
+        high=estimate.high,
+        total_stderr=estimate.total_stderr,
+        biased=biased,
+    )

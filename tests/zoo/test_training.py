@@ -1,0 +1,120 @@
+"""What the trainings share: which weights decay, and how the best are chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import nn
+
+from genbench.contracts import Budget, Dataset, SampleSpec
+from zoo import presets
+from zoo.training import Options, Split, decaying, minimise, validated
+
+SPEC = SampleSpec((4,), 2)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    steps: int = 50
+    batch: int = 5
+    rate: float = 0.1
+    decay: float = 0.0
+
+
+class Line(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(1, 1)), nn.Parameter(torch.ones(1))
+
+
+def items(n: int) -> Dataset:
+    x = torch.arange(n * 4).reshape(n, 4).remainder(2).to(torch.uint8)
+    return Dataset("tiny", SPEC, x, x)
+
+
+def test_weights_decay_and_biases_do_not():
+    line = Line()
+    minimise(lambda x: 0 * (line.weight.sum() + line.bias.sum()), line, torch.zeros(10, 1), Budget(), Recipe(decay=0.5))
+    assert line.bias.item() == 1.0
+    assert line.weight.item() < 0.9
+    groups = decaying(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)), 0.1)
+    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.1), (3, 0.0)]
+
+
+def test_the_weights_with_the_best_score_are_left():
+    """The loss drives the weight down for ever, but the validation items like it best at a half."""
+    line = Line()
+    split = Split(torch.zeros(10, 1), torch.full((4, 1), 0.5))
+    shown = []
+    figures = minimise(
+        lambda x: line.weight.sum() + 0 * line.bias.sum(),
+        line,
+        split,
+        Budget(progress=lambda step, steps, figures: shown.append(figures["validation"])),
+        Recipe(),
+        Options(average=0.0, score=lambda x: (line.weight - x).abs().mean()),
+    )
+    assert figures["validation_nats"] == pytest.approx(min(shown))
+    assert abs(line.weight.item() - 0.5) == pytest.approx(figures["validation_nats"], abs=1e-6)
+    assert 0 < figures["best_step"] < 50
+    unchosen = Line()
+    minimise(lambda x: unchosen.weight.sum() + 0 * unchosen.bias.sum(), unchosen, split, Budget(), Recipe())
+    assert unchosen.weight.item() < 0
+
+
+def test_choosing_draws_no_random_numbers_of_the_training():
+    finals = []
+    for validation in (None, torch.zeros(4, 1)):
+        torch.manual_seed(0)
+        line = Line()
+        options = Options(average=0.0, score=lambda x: torch.rand(()) * 0 - torch.rand(()))
+        minimise(
+            lambda x: (torch.randn(()) * line.weight).sum() + line.bias.sum(),
+            line,
+            Split(torch.zeros(10, 1), validation),
+            Budget(),
+            replace(Recipe(), steps=1),
+            options,
+        )
+        finals.append((line.weight.item(), torch.rand(()).item()))
+    assert finals[0] == finals[1]
+
+
+def test_validation_items_come_from_the_train_split_or_their_makers():
+    dataset = items(50)
+    split = validated(dataset, 7)
+    assert (len(split.train), len(split.validation)) == (43, 7)
+    assert len(validated(dataset, 1000).validation) == 10, "at most a fifth"
+    assert torch.equal(validated(dataset, 7).validation, split.validation), "the same for every model"
+    assert validated(dataset, 0).validation is None
+    set_aside = replace(dataset, validation=torch.ones(20, 4, dtype=torch.uint8))
+    assert validated(set_aside, 7).validation.sum() == 28
+    assert len(validated(set_aside, 7).train) == 50
+
+
+def test_presets_have_their_say_in_order():
+    size = {
+        name: presets.settings("pixel-cnn", SampleSpec(shape, levels))
+        for name, (shape, levels) in {
+            "digits": ((1, 8, 8), 17),
+            "digits-binary": ((1, 8, 8), 2),
+            "mnist-binary": ((1, 28, 28), 2),
+        }.items()
+    }
+    assert size["digits"] == {}
+    assert size["digits-binary"]["blocks"] == 8
+    assert size["mnist-binary"]["first"] == 7
+    vae = presets.settings("vae", SampleSpec((1, 28, 28), 2))
+    assert (vae["latent"], vae["features"]) == (50, 0)
+    assert presets.settings("unheard-of", SPEC) == {}
+
+
+def test_every_preset_is_a_configuration_of_its_model():
+    from genbench.evaluation import generators
+    from genbench.plugins import registry
+
+    del generators
+    names = set(registry.models())
+    assert set(presets.PRESETS) <= names

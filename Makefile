@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 0
 
-.PHONY: demo test bench boards clean
+.PHONY: demo test bench coverage boards clean
 
 # The board of the bundled models in an ignored folder, and how it compares with the committed one.
 demo: .venv/.installed
@@ -17,6 +17,9 @@ test: .venv/.tested
 
 bench: .venv/.tested
 	$(BIN)/pytest tests/benchmarks --benchmark-enable --benchmark-only --benchmark-columns=median,iqr,rounds
+
+coverage: .venv/.tested
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python tests/error_bars.py
 
 boards: .venv/.installed
 	$(BIN)/genbench run --all

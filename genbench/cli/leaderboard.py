@@ -1,18 +1,24 @@
-"""`genbench leaderboard` and `genbench diff`: boards of results, and what changed between two of them."""
+"""`genbench leaderboard` and `genbench diff`: boards of results, their history, and what changed between two."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from genbench.errors import InputError
-from genbench.leaderboard.comparison import Verdict
+from genbench.errors import InputError, ResultsError
+from genbench.leaderboard.comparison import Change, Verdict
+from genbench.storage.formatting import decimals_of, number_text, printable
 from genbench.storage.results import Result
+
+if TYPE_CHECKING:
+    from genbench.leaderboard.boards import Board
 
 HOME = Path("leaderboards")
 LOSSES: tuple[Verdict, ...] = ("worse", "missing", "failed")  # of which a nightly run must hear
@@ -39,45 +45,106 @@ def leaderboard(
 ) -> None:
     """Print the ranked boards of results FOLDERS (default: every one in leaderboards/).
 
-    Ranks are intervals: models that the error cannot tell apart share them. Rows computed by another protocol than the
-    rest are left out of the ranking and named below it. --columns and --top are for the table alone.
+    Rows of FOLDERS that are named meet on one board for each benchmark. Ranks are intervals: models that the error
+    cannot tell apart share them. Rows computed by another protocol than the rest are left out of the ranking and named
+    below it. --columns and --top are for the table alone.
     """
     from genbench.cli.console import output
-    from genbench.leaderboard import boards
 
-    known = folders or tuple(boards.readable(sorted(path.parent for path in HOME.glob("*/results.jsonl"))))
-    if not known:
-        raise InputError("there is no results folder in leaderboards/; name one, or make one with: genbench run")
     if history is not None:
-        _print_history([row for folder in known for row in boards.read(folder) if row.model == history], history)
+        _print_history(folders, as_of, history, form)
         return
-    try:
-        tables = boards.boards(known, sort, as_of)
-    except ValueError as error:
-        raise InputError(f"--as-of {as_of} is no time; write it as 2026-11-24 or 2026-11-24T12:00") from error
+    shown = _boards(folders, sort, as_of)
     if form == "json":
         records = {
-            board.benchmark: {**board.about, "rows": json.loads(board.table.reset_index().to_json(orient="records"))}
-            for board in tables
+            name: {**board.about, "rows": json.loads(board.table.reset_index().to_json(orient="records"))}
+            for name, board in shown.items()
         }
         click.echo(json.dumps(records, indent=2))
+    elif form == "csv":
+        _print_csv(shown)
+    else:
+        for board in shown.values():
+            if form == "table":
+                board.show(output(), columns=None if columns is None else columns.split(","), top=top)
+            else:
+                click.echo(board.to_markdown() if form == "md" else board.to_html(), nl=False)
+
+
+def _boards(folders: Sequence[Path], sort: str | None, as_of: str | None) -> dict[str, Board]:
+    """Boards by name: one of each benchmark of folders that are named, else those of each folder on its own.
+
+    A folder in leaderboards/ that is broken, empty, or had no results yet blocks no other: a warning says so.
+    """
+    from genbench.leaderboard import boards
+
+    if folders:
+        return {board.benchmark: board for board in boards.boards(folders, sort, _time(as_of))}
+    shown: dict[str, Board] = {}
+    for folder in _homes():
+        try:
+            own = boards.boards([folder], sort, _time(as_of))
+        except ResultsError as error:
+            click.echo(f"warning: {printable(str(error))}", err=True)
+            continue
+        for board in own:
+            shown[folder.name if len(own) == 1 else f"{folder.name}/{board.benchmark}"] = board
+    if not shown:
+        raise InputError("no folder in leaderboards/ has results; name one, or make one with: genbench run")
+    return shown
+
+
+def _homes() -> list[Path]:
+    return sorted(path.parent for path in HOME.glob("*/results.jsonl"))
+
+
+def _time(as_of: str | None) -> str | None:
+    """The time that --as-of names, if any. Raises InputError where it names none."""
+    from genbench.storage import results
+
+    if as_of is not None:
+        try:
+            results.as_of([], as_of)
+        except ValueError as error:
+            raise InputError(f"--as-of {as_of} is no time; write it as 2026-11-24 or 2026-11-24T12:00") from error
+    return as_of
+
+
+def _print_csv(shown: Mapping[str, Board]) -> None:
+    """One table; of several boards, one after the other, their names in its first column. Titles go to stderr."""
+    import pandas as pd
+
+    from genbench.leaderboard.tables import csv_text
+
+    for board in shown.values():
+        click.echo(printable(board.title), err=True)
+    if len(shown) == 1:
+        click.echo(next(iter(shown.values())).to_csv(), nl=False)
         return
-    for table in tables:
-        if form == "table":
-            table.show(output(), columns=None if columns is None else columns.split(","), top=top)
-        else:
-            click.echo({"csv": table.to_csv, "md": table.to_markdown, "html": table.to_html}[form](), nl=False)
+    frames = []
+    for name, board in shown.items():
+        frame = board.table.reset_index()
+        frame["model"] = [csv_text(model) for model in frame["model"]]
+        frame.insert(0, "board", csv_text(name))
+        frames.append(frame)
+    click.echo(pd.concat(frames).to_csv(index=False, lineterminator="\n"), nl=False)
 
 
-def _print_history(rows: list[Result], model: str) -> None:
-    from genbench.cli.console import printable
-    from genbench.storage.formatting import cell_text
+def _print_history(folders: Sequence[Path], as_of: str | None, model: str, form: str) -> None:
+    from genbench.leaderboard import boards, history, tables
+    from genbench.storage import results
 
-    if not rows:
-        raise InputError(f"no row of {model} was ever kept there; see genbench leaderboard for the models")
-    for row in rows:
-        parts = (row.time, row.benchmark, row.column, cell_text(row), f"n={row.n}", f"seed={row.seed}", row.protocol)
-        click.echo(printable("  ".join((*parts, f"model={row.model_version}", row.detail))).rstrip())
+    rows = [row for folder in folders or boards.readable(_homes()) for row in boards.read(folder)]
+    own = history.of_model(rows if (time := _time(as_of)) is None else results.as_of(rows, time), model)
+    if form == "json":
+        click.echo(json.dumps([asdict(row) for row in own], indent=2))
+    elif form == "csv":
+        click.echo(history.to_csv(own), nl=False)
+    elif form == "table":
+        click.echo(history.to_text(own))
+    else:
+        sheet = history.sheet(own, model)
+        click.echo(tables.markdown(sheet) if form == "md" else tables.to_html(sheet), nl=False)
 
 
 @click.command(epilog="Example: genbench diff leaderboards/digits@2026-11-01 leaderboards/digits")
@@ -98,16 +165,26 @@ def diff(before: str, after: str, as_json: bool) -> None:
             click.echo(json.dumps(asdict(change)))
     else:
         for change in changes:
-            if change.verdict in ("same", "noise"):
-                continue
-            numbers = ["-" if value is None else f"{value:.6g}" for value in (change.before, change.after)]
-            error = "" if change.error is None else f" (difference {change.difference:+.3g} ± {change.error:.2g})"
-            where = f"{change.benchmark}  {change.model}  {change.column}"
-            click.echo(f"{change.verdict.ljust(16)}  {where}  {numbers[0]} -> {numbers[1]}{error}")
+            if change.verdict not in ("same", "noise"):
+                click.echo(printable(_line(change)))
         summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
         click.echo(f"{len(changes)} numbers: {summary}" if changes else "there is nothing to compare")
     if any(counts[verdict] for verdict in LOSSES):
         sys.exit(1)
+
+
+def _line(change: Change) -> str:
+    """What became of a number, with as many digits as the error of the difference allows."""
+    decimals = decimals_of(change.error or 0.0, 4)
+    numbers = ["-" if value is None else number_text(value, decimals) for value in (change.before, change.after)]
+    line = f"{change.verdict.ljust(16)}  {change.benchmark}  {change.model}  {change.column}"
+    line += f"  seed {change.seed}" if change.seed else ""
+    line += f"  {numbers[0]} -> {numbers[1]}"
+    if change.difference is None or change.error is None:
+        return line
+    sign = "+" if change.difference > 0 else ""
+    difference, error = number_text(change.difference, decimals), number_text(change.error, decimals)
+    return f"{line} (difference {sign}{difference} ± {error})"
 
 
 def _rows(place: str) -> list[Result]:
@@ -116,9 +193,12 @@ def _rows(place: str) -> list[Result]:
     from genbench.storage import results
 
     folder, at, date = place.rpartition("@")
-    if at and not Path(place).exists():
-        try:
-            return results.as_of(boards.read(folder), date)
-        except ValueError as error:
-            raise InputError(f"{date} in {place} is no date; write it as {folder}@2026-11-24") from error
-    return boards.read(place)
+    if not at or Path(place).exists():
+        return boards.read(place)
+    try:
+        rows = results.as_of(boards.read(folder), date)
+    except ValueError as error:
+        raise InputError(f"{date} in {place} is no date; write it as {folder}@2026-11-24") from error
+    if not rows:
+        raise InputError(f"{folder} has no results from {date} or before")
+    return rows

@@ -18,6 +18,7 @@ from torch import Tensor
 from genbench.contracts import Dataset, SampleSpec
 from genbench.data.locations import content, find, obtain
 from genbench.errors import DataError
+from genbench.storage import npz
 from genbench.storage.regular import reason, shown
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -50,12 +51,12 @@ def mnist_binary(root: Path | None = None) -> Dataset:
     """
     packed = find(root, ("binarized_mnist.npz",), (".", "mnist-binary")) if root is not None else None
     if packed is not None:
-        with np.load(packed[0]) as arrays:
-            splits = [np.unpackbits(arrays[name], axis=1)[:, :784] for name in BINARY_SPLITS]
+        arrays = npz.read(packed[0], BINARY_SPLITS)
+        splits = [_unpacked(packed[0], arrays[name]) for name in BINARY_SPLITS]
     else:
         names = tuple(f"binarized_mnist_{split}.amat" for split in BINARY_SPLITS)
         paths = obtain("mnist-binary", root, names, ("mnist-binary", "."), _download_binary)
-        splits = [np.loadtxt(path, dtype=np.uint8) for path in paths]
+        splits = [_read_bits(path) for path in paths]
     train, validation, heldout = (torch.from_numpy(split.reshape(-1, 1, 28, 28)) for split in splits)
     return Dataset(
         name="mnist-binary",

@@ -88,12 +88,13 @@ def slant(root: Path | None = None) -> Dataset:
     return _told("slant", _slanted, 2)
 
 
-def outline(x: Tensor) -> Tensor:
+def outline(x: Tensor, ink_from: int = INK) -> Tensor:
     """The inner edge of the ink of images (n, 1, H, W): 1 where a pixel is ink and one of its four neighbours is not.
 
-    This is the internal morphological gradient of the thresholded image; beyond the border there is no ink.
+    Ink are the levels from `ink_from` on. This is the internal morphological gradient of the thresholded image; beyond
+    the border there is no ink.
     """
-    ink = F.pad((x >= INK).to(torch.uint8), (1, 1, 1, 1))
+    ink = F.pad((x >= ink_from).to(torch.uint8), (1, 1, 1, 1))
     around = ink[..., :-2, 1:-1], ink[..., 2:, 1:-1], ink[..., 1:-1, :-2], ink[..., 1:-1, 2:]
     return ink[..., 1:-1, 1:-1] & (1 - torch.stack(around).amin(0))
 

@@ -203,7 +203,7 @@ def scripted(path: Path, setting: Setting) -> CountedModel | DecodingModel:
     version, name, device = _version(path), shown(path), torch.device(setting.device)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch's, of TorchScript altogether
+            warnings.filterwarnings("ignore", r".*torch\.jit")  # that TorchScript is deprecated altogether
             module: Any = torch.jit.load(str(path), map_location=device).eval()
     except Exception as error:
         raise ModelError(

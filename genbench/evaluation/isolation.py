@@ -1,8 +1,9 @@
 """A model in a process of its own, which may crash, hang or run out of memory without harm to any other.
 
-The process is spawned, builds the model from its card, and answers one question at a time. Tensors travel as bytes over
-a pipe, not in shared memory, which the model could write into; with each question travel the random states of the one
-who asks, so that the answers are those that the model would give in the same process.
+The process begins empty but for genbench (forked by a server that has it imported, where there are forks, else
+spawned), builds the model from its card, and answers one question at a time. Tensors travel as bytes over a pipe, not
+in shared memory, which the model could write into; with each question travel the random states of the one who asks, so
+that the answers are those that the model would give in the same process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing import connection, util
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -75,16 +76,17 @@ class Isolated:
     def __init__(self, card: ModelCard, setting: Setting, timeout: float | None = None) -> None:
         self._name, self._timeout, self._ended = card.name, timeout, ""
         self._broken: Mapping[str, str] = {}
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self._pipe, theirs = context.Pipe()
-        self._process: SpawnProcess = context.Process(target=_serve, args=(theirs,), name=f"genbench {card.name}")
+        self._process: BaseProcess = context.Process(target=_serve, args=(theirs,), name=f"genbench {card.name}")
         self._process.start()
         theirs.close()
         # Before multiprocessing waits for its children at the end of this process.
         self._close = util.Finalize(self, _end, args=(self._process, self._pipe), exitpriority=10)
         try:
             self._ask("being started", None, limit=None)  # the time that Python and torch take is not the model's
-            methods = self._ask("being built", ("build", card, _portable(setting), torch.get_num_threads()), timeout)
+            surroundings = dict(os.environ), torch.get_num_threads()
+            methods = self._ask("being built", ("build", card, _portable(setting), *surroundings), timeout)
         except BaseException:
             self.close()
             raise
@@ -199,7 +201,16 @@ class _Answer:
     changes: list[str] = field(default_factory=list)
 
 
-def _end(process: SpawnProcess, pipe: connection.Connection[Any, Any]) -> None:
+def _context() -> Any:
+    """How processes are begun: a server that has torch imported saves each of them the seconds that it takes."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _end(process: BaseProcess, pipe: connection.Connection[Any, Any]) -> None:
     pipe.close()
     if process.is_alive():
         process.kill()
@@ -285,8 +296,12 @@ class _Server:
         answer.changes = watch.changes
         return answer
 
-    def build(self, card: ModelCard, setting: Setting, threads: int) -> dict[str, dict[str, bool]]:
+    def build(
+        self, card: ModelCard, setting: Setting, environment: dict[str, str], threads: int
+    ) -> dict[str, dict[str, bool]]:
         """Build the generator; returns its methods with what they are marked as."""
+        os.environ.clear()  # of the server that this process is a fork of
+        os.environ.update(environment)
         torch.set_num_threads(threads)
         self.generator = generators.build(card, setting)
         methods = {}

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from genbench import seeding
-from genbench.contracts import Budget, Dataset, Generator, Setting, Trainable
+from genbench.contracts import Budget, Dataset, Generator, Setting
 from genbench.errors import GenbenchError, ModelError
 from genbench.evaluation import benchmarks, generators
 from genbench.plugins import registry
 from genbench.plugins.cards import ModelCard
+from genbench.plugins.guard import attribute, guarded, watching
 from genbench.storage import atomic, cache, snapshots
 from genbench.storage.names import file_name
 
@@ -66,24 +67,34 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
     kept = kept_state(card, benchmark, plan, dataset)
     if plan.resume:
         kept.resume()
-    with seeding.scoped(plan.seed, "train", card.name):
+    with seeding.scoped(plan.seed, "train", card.name), watching(card.name):
         model = _fresh(card, setting)
-        if not isinstance(model, Trainable):
+        if not generators.offers(model, "training"):
             raise ModelError(f"{card.name} has nothing to train: it defines no fit and save")
         budget = Budget(plan.steps, plan.seed, progress, kept)
-        figures = generators.shielded(f"fit of {card.name}", model.fit, dataset, budget)
+        figures = _figures(guarded(f"fit of {card.name}", attribute(model, "fit"), dataset, budget), card.name)
     seconds = round(time.monotonic() - start + kept.seconds_before, 1)
     steps = "" if plan.steps is None else f" --budget {plan.steps}"
     record = {
         "command": f"genbench train {card.name} --benchmark {benchmark}{steps} --seed {plan.seed}",
         "seed": plan.seed,
         "budget": plan.steps,
-        "figures": dict(figures),
+        "figures": figures,
         "seconds": seconds,
     }
-    path = model.save(setting, record)
+    path = guarded(f"save of {card.name}", attribute(model, "save"), setting, record)
     kept.remove()
     return Trained(path, figures, seconds)
+
+
+def _figures(reported: object, model: str) -> dict[str, float]:
+    """What a training reports, as numbers by name. Raises ModelError for anything else."""
+    if not isinstance(reported, Mapping):
+        raise ModelError(f"fit of {model} returned {type(reported).__name__}, not figures by their names")
+    try:
+        return guarded(f"the figures of {model}", lambda: {str(name): float(reported[name]) for name in reported})
+    except ModelError as error:
+        raise ModelError(f"fit of {model} returned figures that are no numbers: {error}") from error
 
 
 def kept_state(card: ModelCard, benchmark: str, plan: Plan, dataset: Dataset) -> snapshots.FileSnapshots:

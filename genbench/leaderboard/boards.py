@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genbench.errors import GenbenchWarning, ResultsError
-from genbench.leaderboard import rendering
+from genbench.leaderboard import rendering, tables
 from genbench.leaderboard.ranking import Ranking
 from genbench.storage import atomic, results
 from genbench.storage.results import Result
@@ -27,17 +27,17 @@ class Board(Ranking):
 
     def to_markdown(self) -> str:
         """Tables for a README, wide boards in several parts, with the notes below them."""
-        return rendering.markdown(self)
+        return tables.markdown(rendering.sheet(self))
 
     def to_html(self) -> str:
-        """The table as a fragment of HTML, its title as a heading, notes as paragraphs."""
-        return rendering.html_fragment(self)
+        """The table as a fragment of HTML, its title as the caption, notes as paragraphs."""
+        return tables.to_html(rendering.sheet(self))
 
     def to_csv(self) -> str:
         """`table` as CSV; a spreadsheet takes no name in it for a formula."""
         frame = self.table
-        frame["model"] = [f"'{name}" if name[:1] in "=+-@\t\r" else name for name in frame["model"]]
-        return str(frame.to_csv())
+        frame["model"] = [tables.csv_text(name) for name in frame["model"]]
+        return str(frame.to_csv(lineterminator="\n"))
 
     def show(
         self,
@@ -71,10 +71,18 @@ def read(folder: Path | str, benchmark: str | None = None) -> list[Result]:
 
 
 def boards(folders: Iterable[Path | str], sort: str | None = None, as_of: str | None = None) -> list[Board]:
-    """One board per benchmark over the rows of all folders together, of rows until a time where one is given."""
-    rows = [row for folder in folders for row in read(folder)]
+    """One board per benchmark over the rows of all folders together, of rows until a time where one is given.
+
+    Of several folders the rows that were made last count. Raises ResultsError where there are none.
+    """
+    chosen = list(folders)
+    rows = [row for folder in chosen for row in read(folder)]
     if as_of is not None:
         rows = results.as_of(rows, as_of)
+        if not rows:
+            raise ResultsError(f"{', '.join(map(str, chosen))}: no results from {as_of} or before")
+    if len(chosen) > 1:  # of one folder, the order of its lines is the better witness
+        rows.sort(key=lambda row: row.moment)
     names = dict.fromkeys(row.benchmark for row in rows)
     return [Board.of([row for row in rows if row.benchmark == name], sort=sort) for name in names]
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
 from genbench.contracts import SampleSpec
+from genbench.errors import GenbenchError, ResultsError
 from genbench.storage import atomic
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
     from PIL.Image import Image
+    from torch import Tensor
 
 GRID_ITEMS = 100
 ROWS_BESIDE, COLUMNS_BESIDE = 12, 5  # cells of a picture whose cells hold several images
@@ -28,28 +30,41 @@ PAPER, INK, START = (255, 255, 255), (30, 40, 70), (220, 90, 40)
 PALETTE = np.array([[250, 190, 60], [70, 120, 190], [170, 170, 170], [60, 160, 110], [200, 80, 80]], dtype=np.uint8)
 
 
-def file_name(model: str) -> str:
-    """A model's name as a file name: ``package.module:make`` becomes ``package.module-make``."""
-    return re.sub(r"[^\w.+-]+", "-", model).strip(".-") or "model"
+@contextmanager
+def drawing(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in a picture is one line, and costs the picture alone."""
+    try:
+        yield
+    except GenbenchError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        raise ResultsError(f"cannot draw {path}: {type(error).__name__}: {reason}") from error
 
 
 def save_grid(samples: Tensor, spec: SampleSpec, path: Path, picture: str = "") -> None:
     """A grid of images, or sequences as rows of coloured cells; at least 400 pixels wide. Other shapes: no picture.
 
     `picture` says what a sequence is, where it is more than symbols: "pen" draws written lines (a dot where each
-    begins) from directions (T,) or positions (T, 2), "wave" the curve of audio (T,), 256 levels read as mu-law.
+    begins) from directions (T,) or positions (T, 2), "wave" the curve of audio (T,), 256 levels read as mu-law. Raises
+    ResultsError where it cannot be drawn or written, as the other pictures do.
     """
+    with drawing(path):
+        image = _grid(samples, spec, picture)
+        if image is not None:
+            atomic.write(path, lambda part: image.save(part, format="PNG"))
+
+
+def _grid(samples: Tensor, spec: SampleSpec, picture: str) -> Image | None:
     if picture == "pen":
-        image = _line_grid([_fit(path, PEN_CELL) for path in _pen_paths(samples, spec)], PEN_CELL, dots=True)
-    elif picture == "wave":
-        image = _line_grid(_curves(samples, spec), WAVE_CELL)
-    elif spec.is_image and spec.shape[0] in (1, 3):
-        image = _enlarged(_image_grid(samples, spec))
-    elif len(spec.shape) == 1 and spec.levels is not None:
-        image = _enlarged(_sequence_rows(samples, spec.levels))
-    else:
-        return
-    atomic.write(path, lambda part: image.save(part, format="PNG"))
+        return _line_grid([_fit(path, PEN_CELL) for path in _pen_paths(samples, spec)], PEN_CELL, dots=True)
+    if picture == "wave":
+        return _line_grid(_curves(samples, spec), WAVE_CELL)
+    if spec.is_image and spec.shape[0] in (1, 3):
+        return _enlarged(_image_grid(samples, spec))
+    if len(spec.shape) == 1 and spec.levels is not None:
+        return _enlarged(_sequence_rows(samples, spec.levels))
+    return None
 
 
 def save_beside(parts: Sequence[tuple[Tensor, SampleSpec]], path: Path) -> None:
@@ -60,12 +75,17 @@ def save_beside(parts: Sequence[tuple[Tensor, SampleSpec]], path: Path) -> None:
     """
     if not all(spec.is_image for _, spec in parts):
         return
+    with drawing(path):
+        image = _beside(parts)
+        atomic.write(path, lambda part: image.save(part, format="PNG"))
+
+
+def _beside(parts: Sequence[tuple[Tensor, SampleSpec]]) -> Image:
     count = min(ROWS_BESIDE * COLUMNS_BESIDE, *(len(items) for items, _ in parts))
     images = [image for items, spec in parts for image in _planes(items[:count], spec)]
     line = np.full((count, images[0].shape[1], 1, 3), BORDER, dtype=np.uint8)
     cells = np.concatenate([piece for image in images for piece in (line, image)][1:], axis=2)
-    image = _enlarged(_cells(cells, COLUMNS_BESIDE, DIVIDER), least=800)
-    atomic.write(path, lambda part: image.save(part, format="PNG"))
+    return _enlarged(_cells(cells, COLUMNS_BESIDE, DIVIDER), least=800)
 
 
 def _planes(samples: Tensor, spec: SampleSpec) -> list[np.ndarray]:
@@ -168,14 +188,18 @@ def save_tradeoff(
     model's name. Columns of curves share the axes of precision and recall; FID's axes are logarithmic. A single group
     has its two panels side by side.
     """
-    import matplotlib
+    with drawing(path):
+        figure = _tradeoff(groups, quality, variety)
+        atomic.write(path, lambda part: figure.savefig(part, format="png", dpi=110))
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+
+def _tradeoff(groups: Mapping[str, Mapping[str, pd.DataFrame]], quality: str, variety: str) -> Figure:
+    from matplotlib.figure import Figure
 
     shape = (1, 2) if len(groups) == 1 else (2, len(groups))
     size = (5.5 * shape[1], 4.6 * shape[0])
-    figure, panels = pyplot.subplots(*shape, figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")  # of no window system, and closed with its last reference
+    panels = figure.subplots(*shape)
     pairs = panels.reshape(2, -1).T
     titles = {"precision": "precision ↑", "recall": "recall ↑", "fid": "FID ↓", "is": "Inception Score ↑"}
     for (group, curves), pair in zip(groups.items(), pairs, strict=True):
@@ -199,8 +223,7 @@ def save_tradeoff(
         panel.sharey(drawn[0])
     for panel in drawn:
         panel.autoscale()
-    atomic.write(path, lambda part: figure.savefig(part, format="png", dpi=110))
-    pyplot.close(figure)
+    return figure
 
 
 def _colour(number: int, many: int) -> tuple[str, str]:

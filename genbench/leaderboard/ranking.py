@@ -6,7 +6,7 @@ All that a board shows travels with the rows: no metric, no model and no torch i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -59,7 +59,8 @@ class Ranking:
         """The board of one benchmark's rows.
 
         In each column only rows of one protocol stand: that which `protocols` names for the column, else the one that
-        most models share, the newest where that is undecided. Models are ranked by `sort`, else by the first column.
+        most models share, the newest where that is undecided. Models are ranked by `sort`, else by the first column
+        that any of them defines.
         """
         counting = results.current(rows)
         by_column: dict[str, list[Result]] = {}
@@ -81,7 +82,8 @@ class Ranking:
         columns = tuple(sorted(headings, key=lambda heading: heading.place))
         left_out = [row for row in outside if row.column not in cells.get((row.model, row.seed), {})]
         board = cls(counting[0].benchmark if counting else "", columns, cells, _sentences(left_out))
-        return board.sorted(sort or (columns[0].name if columns else ""))
+        first = next((column.name for column in columns if board.defined(column)), "")
+        return board.sorted(sort or first)
 
     def sorted(self, column: str) -> Self:
         """The same board ranked by a column, in the direction that is better. Raises RegistryError for no such one."""
@@ -133,6 +135,11 @@ class Ranking:
             "reference": some(sorted({row.reference for row in rows if row.reference}) or [0]),
         }
 
+    def n_of(self, key: Key) -> int:
+        """The samples behind a row of the board: those of the column that ranks it, if it reads any."""
+        sizes = {name: row.n for name, row in self.cells[key].items() if row.features}
+        return sizes.get(self.sorted_by, max(sizes.values(), default=0))
+
     @property
     def title(self) -> str:
         """One line that says what the numbers are."""
@@ -153,8 +160,9 @@ class Ranking:
     def table(self) -> pd.DataFrame:
         """Numbers to compute with, best first, by `rank` in the order of the values.
 
-        `rank_low` and `rank_high` (empty for anchors), `model`, `seed`, each column with its ``_stderr``, and the
-        `kind`. Columns that have them anywhere also have ``_total_stderr``, ``_low`` and ``_high``.
+        `rank_low` and `rank_high` (empty for anchors), `model`, `seed`, `n` where it differs by row, each column with
+        its ``_stderr``, and the `kind`. Columns that have them anywhere also have ``_total_stderr``, ``_low`` and
+        ``_high``.
         """
         import pandas as pd
 
@@ -168,14 +176,16 @@ class Ranking:
                     name = column.name if field == "value" else f"{column.name}_{field}"
                     names.append(name)
                     fields.append((name, column.name, field))
+        sizes = ["n"] if isinstance(self.about["n"], list) else []
         records = []
         for (model, seed), cells in self.cells.items():
             low, high = self.ranks.get((model, seed), (None, None))
             record: dict[str, Any] = {"rank_low": low, "rank_high": high, "model": model, "seed": seed}
+            record |= dict.fromkeys(sizes, self.n_of((model, seed)))
             for name, column_name, field in fields:
                 record[name] = getattr(cells[column_name], field) if column_name in cells else None
             records.append(record | {"kind": kind_of(cells)})
-        frame = pd.DataFrame(records, columns=["rank_low", "rank_high", "model", "seed", *names, "kind"])
+        frame = pd.DataFrame(records, columns=["rank_low", "rank_high", "model", "seed", *sizes, *names, "kind"])
         frame[names] = frame[names].astype("float64")
         frame[["rank_low", "rank_high"]] = frame[["rank_low", "rank_high"]].astype("Int64")
         frame.index = pd.RangeIndex(1, len(frame) + 1, name="rank")
@@ -189,16 +199,24 @@ class Ranking:
     @property
     def notes(self) -> list[str]:
         """What the table cannot show: why numbers are missing, remarks on others, rows of other protocols."""
+        return self.notes_on(self.cells, {column.name for column in self.columns}) + list(self.left_out)
+
+    def notes_on(self, keys: Iterable[Key], columns: Collection[str]) -> list[str]:
+        """The notes that concern these rows of the board and these columns."""
         reasons: dict[str, list[str]] = {}
-        for (model, _), cells in self.cells.items():
-            for row in cells.values():
-                if row.status == "failed":
-                    reasons.setdefault(f"{model} failed: {row.detail}", []).append(row.column)
-                elif row.biased:
-                    reasons.setdefault(f"{model}: {row.detail}", []).append(row.column)
+        for row in (row for key in keys for row in self.cells[key].values() if row.column in columns):
+            if row.status == "failed":
+                reasons.setdefault(f"{row.model} failed: {row.detail}", []).append(row.column)
+            elif row.biased:
+                reasons.setdefault(f"{row.model}: {row.detail or 'biased'}", []).append(row.column)
         notes = [f"{reason} ({', '.join(dict.fromkeys(names))})" for reason, names in reasons.items()]
-        notes += [f"{column.title}: {column.note}" for column in self.columns if column.note and self.defined(column)]
-        return notes + list(self.left_out)
+        remarked = [column for column in self.columns if column.note and column.name in columns]
+        notes += [f"{column.title}: {column.note}" for column in remarked if self.defined(column)]
+        exact = [key[0] for key in self.ranks if self.cells[key][self.sorted_by].stderr is None]
+        if exact and self.sorted_by in columns:
+            title = self.heading(self.sorted_by).title
+            notes.append(f"{title}: ranked as if exact, for want of an error: {', '.join(dict.fromkeys(exact))}")
+        return notes
 
 
 def kind_of(cells: Mapping[str, Result]) -> str:

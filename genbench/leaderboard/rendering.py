@@ -1,168 +1,121 @@
-"""Boards as text: on a terminal, as Markdown and as HTML, with every name and remark escaped for its place."""
+"""Boards as tables of text, and which part of one a terminal shows."""
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from genbench.errors import RegistryError
+from genbench.leaderboard import tables
 from genbench.leaderboard.ranking import Heading, Key, Ranking, kind_of, unknown_column
 from genbench.storage.formatting import cell_text
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-MARKDOWN_WIDTH = 200  # characters of a table's line, beyond which a board goes on in another table
 TOP = 20  # models that a terminal shows
+MOST_NOTES = 8  # that a terminal shows below a part of a board
 # What a newcomer looks for first, on whichever board.
 MAIN = ("fid", "paired_error", "is", "precision", "recall", "nll", "gap", "accuracy", "kept_class", "auroc")
-FIXED = 2  # columns that every part of a table begins with
-LEFT = ("model", "likelihood")
-
-Lines = tuple[list[str], list[list[str]]]
 
 
-def lines_of(board: Ranking, columns: Sequence[Heading], keys: Sequence[Key]) -> Lines:
-    """Headings with arrows, and rows of text: rank, model, (seed,) one cell per column.
+def sheet(board: Ranking, columns: Sequence[Heading] | None = None, keys: Sequence[Key] | None = None) -> tables.Sheet:
+    """Headings with arrows, and rows of text: rank, model, (seed, n,) one cell per column.
 
-    The kind of the likelihoods follows the last of their columns; n follows the model where it differs by row.
+    All columns that any model defines, and all rows, where they are not named. The kind of the likelihoods follows the
+    last of their columns; seed and n follow the model where they differ by row.
     """
+    columns = [column for column in board.columns if board.defined(column)] if columns is None else columns
+    keys = list(board.cells) if keys is None else keys
     seeds = len({seed for _, seed in board.cells}) > 1
     sizes = isinstance(board.about["n"], list)
     heads = ["#", "model", *(["seed"] if seeds else []), *(["n"] if sizes else [])]
+    fixed, named = len(heads), {1}
     titles = [str(column) for column in columns]
-    kinds = {row.column for cells in board.cells.values() for row in cells.values() if row.kind}
+    kinds = _with_kind(board)
     place = max((number for number, column in enumerate(columns, 1) if column.name in kinds), default=0)
     heads += [*titles[:place], *(["likelihood"] if place else []), *titles[place:]]
+    named |= {fixed + place} if place else set()
     lines = []
     for key in keys:
         cells = board.cells[key]
         line = [board.rank_text(key), key[0], *([str(key[1])] if seeds else [])]
-        line += [str(next((row.n for row in cells.values() if row.features), ""))] if sizes else []
+        line += [f"{board.n_of(key):,}"] if sizes else []
         texts = [cell_text(cells.get(column.name)) for column in columns]
         kind = [kind_of(cells).replace("lower_bound", "bound")] if place else []
         lines.append([*line, *texts[:place], *kind, *texts[place:]])
-    return heads, lines
+    return tables.Sheet(board.title, heads, lines, board.notes, frozenset(named), fixed)
 
 
-def markdown(board: Ranking) -> str:
-    """The title, tables of all columns in as many parts as their width asks for, and the notes."""
-    heads, lines = lines_of(board, [c for c in board.columns if board.defined(c)], list(board.cells))
-    heads, lines = [markdown_text(head) for head in heads], [[markdown_text(cell) for cell in line] for line in lines]
-    widths = _widths(heads, lines)
-    left = [head in LEFT for head in heads]
-    parts = []
-    for block in _blocks(widths, MARKDOWN_WIDTH):
-        rule = [("-" * (widths[i] + 1)) + ("-" if left[i] else ":") for i in block]
-        rows = [[row[i].ljust(widths[i]) if left[i] else row[i].rjust(widths[i]) for i in block] for row in lines]
-        head = [heads[i].ljust(widths[i]) if left[i] else heads[i].rjust(widths[i]) for i in block]
-        text = [f"| {' | '.join(row)} |" for row in (head, *rows)]
-        parts.append("\n".join([text[0], f"|{'|'.join(rule)}|", *text[1:]]) + "\n")
-    notes = "".join(f"\n{markdown_text(note)}\n" for note in board.notes)
-    return f"{markdown_text(board.title)}\n\n" + "\n".join(parts) + notes
-
-
-def markdown_text(text: str) -> str:
-    """Text that no Markdown reader takes for markup, in one line."""
-    text = " ".join(_printable(text).split())
-    return re.sub(r"([\\|\[\]`*_<>])(?!= )", lambda match: "\\" + match[1], text) if _suspicious(text) else text
-
-
-def _suspicious(text: str) -> bool:
-    """Whether text holds characters that mean something to Markdown, besides the marks of bounds and intervals."""
-    return bool(re.search(r"[\\|`*_]|<(?!= )|\]\(|\[(?![-\d., ]+\])", text))
-
-
-def html_fragment(board: Ranking) -> str:
-    """A heading, one table of all columns, and the notes."""
-    heads, lines = lines_of(board, [c for c in board.columns if board.defined(c)], list(board.cells))
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(_printable(cell))}</td>" for cell in line) + "</tr>" for line in lines
-    )
-    notes = "".join(f"\n<p>{html.escape(_printable(note))}</p>" for note in board.notes)
-    title = html.escape(_printable(board.title))
-    return f"<h2>{title}</h2>\n<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>{notes}\n"
-
-
-def show(board: Ranking, console: Console, names: Sequence[str] | None, top: int | None, always: Sequence[str]) -> None:
+def show(
+    board: Ranking, console: Console, names: Sequence[str] | None, top: int | None, always: Collection[str]
+) -> None:
     """Print the best models and those in `always`, in the columns chosen, and how to see the rest."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
     everything = [column for column in board.columns if board.defined(column)]
-    best = list(board.cells)[: top or TOP]
-    keys = [key for key in board.cells if key in best or key[0] in always]
-    columns = _chosen(board, everything, names) if names else _fitting(board, everything, keys, console.width)
-    heads, lines = lines_of(board, columns, keys)
-    widths = _widths(heads, lines)
-    for number, block in enumerate(_blocks(widths, console.width)):
-        title = Text(_printable(board.title)) if number == 0 else None
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for i in block:
-            table.add_column(Text(heads[i]), justify="left" if heads[i] in LEFT else "right", no_wrap=True)
-        for line in lines:
-            table.add_row(*(Text(_printable(line[i])) for i in block))
-        console.print(table)
-    for note in board.notes:
-        console.print(_printable(note), markup=False, highlight=False, soft_wrap=True)
-    if rest := _rest(len(board.cells) - len(keys), len(everything) - len(columns)):
-        console.print(rest, markup=False, highlight=False, soft_wrap=True)
+    whole = names is not None and list(names) == ["all"]
+    order = list(board.cells)
+    places = [place for place, key in enumerate(order) if place < (top or TOP) or key[0] in always]
+    keys = [order[place] for place in places]
+    if names is None:
+        columns = _fitting(board, everything, keys, console.width)
+    else:
+        columns = everything if whole else _chosen(board, names)
+    shown = sheet(board, columns, keys)
+    notes = board.notes_on(keys, {column.name for column in columns})
+    said = [*notes, *board.left_out] if whole else [*_few(notes), *_few(board.left_out)]
+    hidden = [] if names is not None else [column.name for column in everything if column not in columns]
+    said += _rest(len(order) - len(keys), hidden, len(order))
+    gaps = [line for line, (place, after) in enumerate(pairwise(places)) if after > place + 1]
+    tables.show(replace(shown, notes=said), console, gaps)
 
 
-def _rest(models: int, columns: int) -> str:
+def _few(notes: Sequence[str]) -> list[str]:
+    """The first notes, and how many there are beyond."""
+    rest = len(notes) - MOST_NOTES
+    return [*notes[:MOST_NOTES], *([f"and {rest} more notes (--columns all)"] if rest > 0 else [])]
+
+
+def _rest(models: int, columns: Sequence[str], of_models: int) -> list[str]:
     """How to see what is not shown; nothing where all is."""
     hidden = []
     if models:
-        hidden.append(f"{models} more model{'s' * (models > 1)} (--top N)")
+        hidden.append(f"{models} more model{'s' * (models > 1)} (--top {of_models})")
     if columns:
-        hidden.append(f"{columns} more column{'s' * (columns > 1)} (--columns all or NAMES)")
-    return f"not shown: {' and '.join(hidden)}" if hidden else ""
+        named = ",".join(columns)
+        hidden.append(f"{len(columns)} more column{'s' * (len(columns) > 1)} (--columns all or NAMES: {named})")
+    return [f"not shown: {' and '.join(hidden)}"] if hidden else []
 
 
-def _chosen(board: Ranking, everything: Sequence[Heading], names: Sequence[str]) -> list[Heading]:
-    if list(names) == ["all"]:
-        return list(everything)
+def _chosen(board: Ranking, names: Sequence[str]) -> list[Heading]:
     known = {column.name: column for column in board.columns}
     for name in names:
-        if name not in known:
+        if name.strip() not in known:
             raise RegistryError(unknown_column(name, board.columns))
-    return [known[name] for name in names]
+    return [known[name.strip()] for name in names]
 
 
 def _fitting(board: Ranking, everything: Sequence[Heading], keys: Sequence[Key], width: int) -> list[Heading]:
     """The column that ranks, the main ones, and others by their place, as many as fit, in the board's order."""
-    by_name = {column.name: column for column in everything}
-    wanted = dict.fromkeys([board.sorted_by, *MAIN])
+    whole = sheet(board, everything, keys)
+    widths = tables.text_widths(whole, width)
+    kind = sum(widths[i] + tables.GAP for i in whole.named - {1})  # what the column of kinds takes, if there is one
+    numbers = [i for i in range(whole.fixed, len(widths)) if i not in whole.named]
+    order = {name: place for place, name in enumerate((board.sorted_by, *MAIN))}
+    kinds = _with_kind(board)
     columns: list[Heading] = []
-    for name in wanted:
-        if name not in by_name:
-            continue
-        more = sorted([*columns, by_name[name]], key=lambda column: column.place)
-        heads, lines = lines_of(board, more, keys)
-        if not columns or len(_blocks(_widths(heads, lines), width)) == 1:
-            columns = more
-    return columns
+    chosen = list(range(whole.fixed))
+    for column, number in sorted(
+        zip(everything, numbers, strict=True), key=lambda pair: order.get(pair[0].name, len(order))
+    ):
+        has_kind = any(each.name in kinds for each in (*columns, column))
+        if not columns or tables.fits(widths, [*chosen, number], width - has_kind * kind):
+            columns.append(column)
+            chosen.append(number)
+    return sorted(columns, key=everything.index)
 
 
-def _widths(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[int]:
-    return [max(len(row[i]) for row in [heads, *lines]) for i in range(len(heads))]
-
-
-def _blocks(widths: Sequence[int], room: int) -> list[list[int]]:
-    """The columns of each part of a table, such that a part fits; all parts begin with the first two columns."""
-    gap, edges, fixed = 3, 2, list(range(FIXED))
-    blocks: list[list[int]] = [list(fixed)]
-    for i in range(FIXED, len(widths)):
-        taken = sum(widths[j] + gap for j in blocks[-1])
-        if taken + widths[i] + edges > room and len(blocks[-1]) > len(fixed):
-            blocks.append(list(fixed))
-        blocks[-1].append(i)
-    return blocks
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+def _with_kind(board: Ranking) -> set[str]:
+    """The columns whose numbers are of some kind."""
+    return {row.column for cells in board.cells.values() for row in cells.values() if row.kind}

@@ -25,18 +25,21 @@ from genbench.numerics.nearest import exact_distances, nearest_distances
 from genbench.numerics.ranks import share_below
 
 MOST_FITTED = 10_000  # training items that the cells are fitted to
-NOTE = "below -3, samples copy training items; far above 0, they are far from the data"
+NEARER, FARTHER = "nearer to the training items than held-out ones are", "farther from the training items than those"
+NOTE = f"in standard deviations; below -3, samples are {NEARER}; far above 0, they are {FARTHER}"
 FEWEST_FAKE, FEWEST_HELDOUT = 20, 5  # in a cell that counts; the first is the paper's
 
 
 def memorization(train: Array, heldout: Array, fake: Array, cells: int = 10) -> Estimate:
-    """The statistic C_T of features of training items (t, D), held-out items (n, D) and samples (m, D).
+    """C_T in its standard deviations, of features of training items (t, D), held-out items (n, D) and samples (m, D).
 
     In each k-means cell of the training items, the distances to the nearest training item are compared by the
     Mann-Whitney U of samples over held-out items, ties counting half, in standard deviations of U for equal
-    distributions, sqrt(n m (n + m + 1) / 12); C_T is the mean over cells, weighted by the held-out items in them. Cells
-    with fewer than 20 samples or 5 held-out items are left out. Unbounded, and growing with the number of samples:
-    near 0 is good, below -3 says that samples copy training items, far above 0 that they stay away from the data.
+    distributions, sqrt(n m (n + m + 1) / 12). The paper's C_T is the mean over cells, weighted by the shares w of the
+    held-out items in them; its deviation for equal distributions is not 1 but the root of the sum of w^2, by which the
+    value here is divided. Cells with fewer than 20 samples or 5 held-out items are left out. Unbounded, and growing
+    with the number of samples: near 0 is good, below -3 says that samples are nearer to the training items than
+    held-out ones are, far above 0 that they stay away from the data.
 
     The standard error is over the draw of the samples, the rest and the cells held fixed (E. DeLong et al., 1988).
     Raises InputError for different dimensions, values that are not finite, cells < 1, or where no cell has enough
@@ -81,8 +84,10 @@ def _statistic(heldout: HeldOut, train: Tensor, fake: Tensor) -> Estimate:
             f"no cell holds {FEWEST_FAKE} samples and {FEWEST_HELDOUT} held-out items; give more of them or fewer cells"
         )
     shares = [weight / sum(weights) for weight in weights]
+    deviation = math.sqrt(sum(share**2 for share in shares))
     error = math.sqrt(sum(share**2 * variance for share, variance in zip(shares, variances, strict=True)))
-    return Estimate(sum(share * score for share, score in zip(shares, scores, strict=True)), error)
+    statistic = sum(share * score for share, score in zip(shares, scores, strict=True))
+    return Estimate(statistic / deviation, error / deviation)
 
 
 def centres_of(train: Tensor, cells: int) -> Tensor:
@@ -109,12 +114,13 @@ def _cells(x: Tensor, centres: Tensor) -> Tensor:
 class Memorization:
     """The column `memorization`: C_T of the samples against the train and held-out splits, in standard deviations.
 
-    Higher is better up to 0; values far above 0 say that samples are far from the data, which other columns measure.
+    Best is 0; values far above it say that samples are far from the data, which other columns measure.
     """
 
     cells: int = 10
     name = "memorization"
-    columns = (Column("memorization", "memorization C_T", "higher", digits=2, note=NOTE),)
+    version: ClassVar[int] = 2
+    columns = (Column("memorization", "memorization z", "zero", digits=2, note=NOTE),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real", "train")
     min_samples = 1  # with too few in every cell it is unsupported
 
@@ -127,5 +133,5 @@ class Memorization:
             statistic = _statistic(heldout, train, fake)
         except InputError as error:  # too few items in each cell
             raise Unsupported(str(error)) from error
-        detail = "copies training items" if statistic < -3 else "far from the data" if statistic > 3 else ""
+        detail = NEARER if statistic < -3 else FARTHER if statistic > 3 else ""
         return {"memorization": as_score(statistic, detail)}

@@ -6,8 +6,9 @@ References: M. Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Conv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -17,15 +18,22 @@ from torch import Tensor
 from genbench.contracts import Column, Evidence, Features, Reads, Score
 from genbench.errors import InputError, Unsupported
 from genbench.metrics.scores import as_score
+from genbench.metrics.second_order import DrawEffect, draw_effect
 from genbench.numerics.blocks import as_features, parts_of
 from genbench.numerics.estimate import Estimate
+from genbench.numerics.intervals import Z
 from genbench.numerics.linalg import Array, absolute, nuclear_norm, product_method, pull_back
 from genbench.numerics.moments import Moments
 from genbench.numerics.overlap import regular_overlap
 from genbench.numerics.reduced_transport import DIRECTIONS, reduced_deviation, sample_rows
 
+SAMPLES_PER_DIMENSION = 4  # from here on, second order is most of the bias
+NOTE = (
+    "errors hold the real items fixed; endless samples and real items would give a value from `low` to `high` (95 %), "
+    "which is less, as FID is biased upwards"
+)
 BLOCK_ELEMENTS = 2**22  # values of samples in float64 at once: 32 MB
-LARGE = 2 * DIRECTIONS  # features, above which the standard error looks at the leading directions first
+LARGE = 2 * DIRECTIONS  # features, above which the standard errors look at the leading directions first
 PANEL = 512  # columns; half of a symmetric matrix is enough for a quadratic form
 
 
@@ -33,14 +41,15 @@ def frechet_distance(real: Array | Moments, fake: Array | Moments) -> Estimate:
     """||m1 - m2||^2 + tr S1 + tr S2 - 2 tr (S1^1/2 S2 S1^1/2)^1/2 of features (n, D) or their Moments; at least 0.
 
     Few features, no more than D on both sides together, are compared within their span, where no covariance is
-    needed. The standard error is that over the draw of the fake samples, the real ones held fixed, by the delta method;
-    it is None where `fake` is given as Moments. Raises InputError for different dimensions, for fewer than 2 samples
-    and for values that are not finite.
+    needed. The standard error is that over the draw of the fake samples, the real ones held fixed, by the delta method,
+    to two digits at least; it is None where `fake` is given as Moments. Raises InputError for different dimensions, for
+    fewer than 2 samples and for values that are not finite.
     """
     if isinstance(fake, Moments):
         first = real if isinstance(real, Moments) else Moments.of(real)
         return Estimate(Comparison(first, fake).distance())
-    return _compared(real, fake).estimate()
+    comparison = comparison_of(real, fake)
+    return Estimate(comparison.distance, comparison.stderr)
 
 
 def frechet_influence(real: Array | Moments, fake: Array | Moments, y: Array | None = None) -> Tensor:
@@ -62,37 +71,115 @@ def frechet_influence(real: Array | Moments, fake: Array | Moments, y: Array | N
     return Comparison(first, second).influence(y)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Compared:
-    """The distance with its standard error; `comparison` where moments were compared."""
+    """The distance of two sides, and what their draws do to it; `stderr` is over the draw of the fake samples.
+
+    A side that is known by its moments alone has no `samples`; sides of few samples are compared within their span and
+    have no `moments`. `real_halves` gives the moments of the real side's halves.
+    """
 
     distance: float
-    error: float
-    comparison: Comparison | None = None
+    stderr: float | None
+    moments: tuple[Moments, Moments] | None = None
+    samples: tuple[Tensor | None, Tensor | None] = (None, None)
+    real_halves: Callable[[], Sequence[Moments]] | None = None
 
+    @cached_property
+    def real_effect(self) -> DrawEffect | None:
+        """What the draw of the real items does to the distance, where it is known."""
+        return self._effect(0)
+
+    @cached_property
+    def fake_effect(self) -> DrawEffect | None:
+        """What the draw of the fake samples does to the distance, where it is known."""
+        return self._effect(1)
+
+    @cached_property
+    def total_stderr(self) -> float | None:
+        """Over the draws of the fake samples and of the real items, where it is known."""
+        real = self.samples[0]
+        if self.stderr is None or self.moments is None or real is None:
+            return None
+        # An error of many features needs no second order, which costs more than all the rest.
+        error = leading_error(*self.moments, real)
+        if error is None:
+            assert self.real_effect is not None
+            error = math.sqrt(self.real_effect.variance)
+        return math.hypot(self.stderr, error)
+
+    @property
+    def enough(self) -> bool:
+        """Whether both sides have so many samples that second order is most of their bias, in halves of them too."""
+        return all(x is not None and len(x) >= SAMPLES_PER_DIMENSION * x.shape[1] for x in self.samples)
+
+    @cached_property
     def estimate(self) -> Estimate:
-        return Estimate(self.distance, self.error)
+        """The distance, between ends where the distance of endless samples and items lies."""
+        total = self.total_stderr
+        if total is None or not self.enough:
+            return Estimate(self.distance, self.stderr, total_stderr=total)
+        assert self.fake_effect is not None
+        assert self.real_effect is not None
+        truth = self.distance - self.fake_effect.bias - self.real_effect.bias
+        # What second order leaves of the bias has the sign of its change from half as many, and is smaller than that.
+        trend = truth - self._truth_of_halves()
+        low, high = truth - Z * total + min(trend, 0.0), truth + Z * total + max(trend, 0.0)
+        return Estimate(self.distance, self.stderr, low=max(0.0, low), high=max(0.0, high), total_stderr=total)
+
+    def _truth_of_halves(self) -> float:
+        """The distance without its bias between halves of both sides: the mean of two."""
+        x, y = self.samples
+        assert x is not None
+        assert y is not None
+        truths = []
+        reals = half_moments(x) if self.real_halves is None else self.real_halves()
+        for start, (real, fake) in enumerate(zip(reals, half_moments(y), strict=True)):
+            bias = draw_effect(real, fake, x[start::2]).bias + draw_effect(fake, real, y[start::2]).bias
+            truths.append(Comparison(real, fake).distance() - bias)
+        return sum(truths) / len(truths)
+
+    def _effect(self, side: int) -> DrawEffect | None:
+        samples = self.samples[side]
+        if samples is None or self.moments is None:
+            return None
+        return draw_effect(self.moments[side], self.moments[1 - side], samples)
 
 
-def _features(side: Array | Moments) -> Tensor | Moments:
-    return side if isinstance(side, Moments) else as_features("real", side)
-
-
-def _moments(side: Tensor | Moments) -> Moments:
-    return side if isinstance(side, Moments) else Moments.of(side)
-
-
-def _compared(real: Array | Moments, fake: Array) -> Compared:
+def comparison_of(real: Array | Moments, fake: Array) -> Compared:
+    """The comparison of features with features or with moments."""
     x, y = _features(real), as_features("fake", fake)
-    few = None if isinstance(x, Moments) else _of_few(x, y)
-    return few or _by_moments(_moments(x), Moments.of(y), y)
+    if isinstance(x, Moments):
+        return _by_moments(x, Moments.of(y), None, y)
+    return _of_few(x, y) or _by_moments(Moments.of(x), Moments.of(y), x, y)
+
+
+def _features(real: Array | Moments) -> Tensor | Moments:
+    return real if isinstance(real, Moments) else as_features("real", real)
+
+
+def _moments(real: Tensor | Moments) -> Moments:
+    return real if isinstance(real, Moments) else Moments.of(real)
 
 
 def compared(real: Features, fake: Features) -> Compared:
     """The comparison of two sides, of which each keeps its own moments and their root for the next."""
-    x, y = real.embeddings, fake.embeddings
-    few = _of_few(x, y)
-    return few or _by_moments(moments_of(real), moments_of(fake), y)
+    x, y = _embeddings(real), _embeddings(fake)
+    few = None if x is None or y is None else _of_few(x, y)
+    if few is not None:
+        return few
+    whole = _by_moments(moments_of(real), moments_of(fake), x, y)
+    if x is None:
+        return whole
+    return replace(whole, real_halves=lambda: real.once("moments of halves", lambda: half_moments(x)))
+
+
+def _embeddings(features: Features) -> Tensor | None:
+    """None for features that are known by their moments alone."""
+    try:
+        return features.embeddings
+    except Unsupported:
+        return None
 
 
 def moments_of(features: Features) -> Moments:
@@ -100,16 +187,21 @@ def moments_of(features: Features) -> Moments:
     return features.once("moments", lambda: Moments.of(features.embeddings))
 
 
-def _by_moments(real: Moments, fake: Moments, y: Array) -> Compared:
+def half_moments(x: Tensor) -> tuple[Moments, Moments]:
+    """The moments of two halves, every other sample each."""
+    return Moments.of(x[0::2]), Moments.of(x[1::2])
+
+
+def _by_moments(real: Moments, fake: Moments, x: Tensor | None, y: Tensor | None) -> Compared:
     comparison = Comparison(real, fake)
     # Where the error takes the whole transport map, it finds what the distance needs.
-    error = comparison.error(y)
-    return Compared(comparison.distance(), error, comparison)
+    error = None if y is None else comparison.error(y)
+    return Compared(comparison.distance(), error, (real, fake), (x, y))
 
 
 def _of_few(x: Tensor, y: Tensor) -> Compared | None:
     few = _within_the_span(x, y)
-    return few and Compared(few[0], _error(few[1]))
+    return few and Compared(few[0], _error(few[1]), samples=(x, y))
 
 
 def _error(influence: Tensor) -> float:
@@ -179,13 +271,8 @@ class Comparison:
     def error(self, y: Array) -> float:
         """The standard error of the distance over the draw of the fake samples y (n, D), to two digits or better."""
         samples = as_features("fake", y)
-        if samples.shape[1] > LARGE and len(samples) > 1:
-            some = samples[sample_rows(len(samples)).to(samples.device)].to(self.device).double()
-            centred = some - self.fake.mean.to(self.device)
-            deviation = reduced_deviation(centred, self.shift, self.covariance, self.real.covariance)
-            if deviation is not None:
-                return deviation / len(samples) ** 0.5
-        return _error(self.influence(samples))
+        error = leading_error(self.fake, self.real, samples)
+        return _error(self.influence(samples)) if error is None else error
 
     def influence(self, y: Array) -> Tensor:
         """As `frechet_influence` says, of samples y (n, D): float64 (n,)."""
@@ -209,6 +296,20 @@ def _quadratic(x: Tensor, upper: Tensor) -> Tensor:
     return values
 
 
+def leading_error(own: Moments, other: Moments, samples: Tensor) -> float | None:
+    """The standard error over the draw of the samples (n, D) of the moments `own`, to two digits.
+
+    None for few features, and where leading directions do not settle it.
+    """
+    if samples.shape[1] <= LARGE or len(samples) < 2:
+        return None
+    device = own.mean.device
+    centred = samples[sample_rows(len(samples)).to(samples.device)].to(device).double() - own.mean
+    shift = own.mean - other.mean.to(device)
+    deviation = reduced_deviation(centred, shift, own.covariance, other.covariance.to(device))
+    return None if deviation is None else deviation / len(samples) ** 0.5
+
+
 def compared_once(evidence: Evidence) -> Compared:
     """The comparison of samples with real items, made once for all the metrics that look at it."""
     return evidence.once("frechet", lambda: compared(evidence.real, evidence.fake))
@@ -216,28 +317,23 @@ def compared_once(evidence: Evidence) -> Compared:
 
 @dataclass(frozen=True, slots=True)
 class FrechetDistance:
-    """The column `fid`, between the held-out split's features and the samples'."""
+    """The column `fid`, between the held-out split's features and the samples'.
+
+    Where both sides have at least 4 D samples, `low` and `high` are where the distance of endless samples and items
+    lies: that of the columns is too large by a bias that is known to second order.
+    """
 
     name = "fid"
-    columns = (Column("fid", "FID", "lower", digits=2, general="Fréchet distance"),)
+    version: ClassVar[int] = 2
+    columns = (Column("fid", "FID", "lower", digits=2, note=NOTE, general="Fréchet distance"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        try:
-            fake = evidence.fake.embeddings
-            _ = evidence.real.embeddings
-        except Unsupported:
-            return {"fid": as_score(_of_statistics(evidence))}
-        few = len(fake) <= fake.shape[1]
-        detail = f"{len(fake)} samples do not fill {fake.shape[1]} dimensions; biased upwards" if few else ""
-        return {"fid": as_score(compared_once(evidence).estimate(), detail, biased=few)}
-
-
-def _of_statistics(evidence: Evidence) -> Estimate:
-    """The distance where one side at least is known by its moments alone; with an error where samples are known."""
-    real = moments_of(evidence.real)
-    try:
-        return frechet_distance(real, evidence.fake.embeddings)
-    except Unsupported:
-        return frechet_distance(real, moments_of(evidence.fake))
+        comparison = compared_once(evidence)
+        fake = comparison.samples[1]
+        few = fake is not None and len(fake) <= fake.shape[1]
+        detail = ""
+        if fake is not None and few:
+            detail = f"{len(fake)} samples do not fill {fake.shape[1]} dimensions; biased upwards"
+        return {"fid": as_score(comparison.estimate, detail, biased=few)}

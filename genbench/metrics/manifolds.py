@@ -1,17 +1,23 @@
 """One run of the neighbour engine for precision, recall, density and coverage, with their standard errors.
 
-All standard errors are over the draw of the fake samples, the real ones held fixed. Precision and density are means
-over independent samples. Recall and coverage are not: their errors are the deviations between random halves of the
-fake samples. A linear statistic varies between halves of a sample, given the sample, as much as it does between
-samples; and unions of balls keep their shape in a half if the balls grow to hold what they held. For recall they do
-so by themselves, as the k-th neighbour is farther away; for coverage, where the balls are those of the real samples,
-they are widened until halves cover as much as the whole does. (Leaving out few, or drawing with replacement,
-overstates both errors by half and more.) The errors work on neighbours that the run finds anyway, with distances to
-within the error of its matrix products: time and memory grow with n, not with its square.
+Precision and density are means over independent fake samples, recall is one over independent real ones: so far their
+errors are those of means. Over the draw of the other side, whose balls are then other ones, the error is the deviation
+between random halves of that side. A linear statistic varies between halves of a sample, given the sample, as much as
+it does between samples; and unions of balls keep their shape in a half, as the k-th neighbour is farther away. (Leaving
+out few, or drawing with replacement, overstates such errors by half and more.)
+
+Coverage counts the balls of the real samples that hold any fake one. Were the number of samples random, two balls would
+be empty together with a covariance of exp(-u) (1 - exp(-b)), where u and b are the expected numbers of samples in the
+union of both and in both. The number of pairs of balls that hold the same q samples and no others has the expectation
+exp(-u) b^q / q!, so that their alternating sum over q is the variance, without bias; as for species (I. Good and G.
+Toulmin, 1956) it is smoothed by binomial weights (B. Efron and R. Thisted, 1976) for the sake of its own error. The
+first term alone is the jackknife, which is above the variance on average (B. Efron and C. Stein, 1981): the interval is
+made of it. The errors work on neighbours and members that the run finds anyway.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,8 +27,9 @@ from torch import Tensor
 from genbench import seeding
 from genbench.errors import InputError
 from genbench.numerics import nearest
-from genbench.numerics.distance_products import Points
+from genbench.numerics.distance_products import Frame, Points
 from genbench.numerics.estimate import Estimate
+from genbench.numerics.intervals import share_with_error, wilson
 from genbench.numerics.linalg import Array, as_matrix
 from genbench.numerics.membership import Balls, Reached, memberships
 from genbench.numerics.nearest import Nearest
@@ -30,6 +37,7 @@ from genbench.numerics.nearest import Nearest
 HALF_SAMPLES = 32
 NEIGHBOURS_PER_K = 8  # of 8 k neighbours, fewer than k fall into a random half once in 10^4 or less, for k = 2 or more
 TIES = 1 + 2.0**-18  # squared distances this near count as equal where only a standard error hangs on them
+WEIGHTS = (0.75, -0.25)  # P(B >= 1), -P(B >= 2) for a binomial B of two halves: the smoothed alternating sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,72 +50,81 @@ class ManifoldMetrics:
     coverage: Estimate | None
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class RealManifold:
+    """What the measures need of the real features (n, D) alone: the same whatever they are compared with.
+
+    `radii` are by j the exact distances (n,) to the j-th neighbour, `around` the nearest others, where k is given.
+    """
+
+    radii: Mapping[int, Tensor]
+    around: Around | None
+
+    @classmethod
+    def of(cls, real: Array, k: int | None = 3, density_k: int | None = 5) -> RealManifold:
+        r = as_matrix("real", real)
+        wanted = _wanted(k, density_k, len(r))
+        points = nearest.prepared(r, r, max(wanted))[0]
+        reach = 0 if k is None else min(NEIGHBOURS_PER_K * k, len(r) - 1)
+        own = torch.arange(len(r), device=r.device)
+        distances, candidates = nearest.kth_distances(points, points, sorted(set(wanted)), own, reach)
+        around = None if k is None or not _enough(len(r), k) else Around.of(points, candidates, reach)
+        return cls(dict(zip(sorted(set(wanted)), distances, strict=True)), around)
+
+
 def manifold_metrics(
     real: Array,
     fake: Array,
     k: int | None = 3,
     density_k: int | None = 5,
-    radii: Mapping[int, Tensor] | None = None,
+    known: RealManifold | None = None,
 ) -> ManifoldMetrics:
     """Precision and recall for `k` neighbours, density and coverage for `density_k`, of features (n, D) and (m, D).
 
-    All distances are computed once; None leaves out its pair. `radii` are those of `real_radii` for the same real
-    features and numbers of neighbours, where they are at hand. See `precision_recall` and `density_coverage` for the
-    measures. Raises InputError for different dimensions, values that are not finite, a number of neighbours below 1,
-    or no more samples than that on either side.
+    All distances are computed once; None leaves out its pair. `known` is the `RealManifold` of the same real features
+    and numbers of neighbours, where it is at hand. See `precision_recall` and `density_coverage` for the measures.
+    Raises InputError for different dimensions, values that are not finite, a number of neighbours below 1, or no more
+    samples than that on either side.
     """
     r, f = as_matrix("real", real), as_matrix("fake", fake)
     wanted = _wanted(k, density_k, len(r), len(f))
     if r.shape[1] != f.shape[1]:
         raise InputError(f"real has {r.shape[1]} features and fake {f.shape[1]}; they must be the same")
-    radius = real_radii(r, k, density_k) if radii is None else radii
+    manifold = known or RealManifold.of(r, k, density_k)
     first, second = nearest.prepared(r, f, max(wanted))
 
     inner: list[Balls | Reached] = []
     outer: list[Balls | Reached] = []
-    around = reaching = covering = None
+    around = of_reals = of_fakes = None
     if k is not None:
         reach = min(NEIGHBOURS_PER_K * k, len(f) - 1)
         own = torch.arange(len(f), device=f.device)
-        fake_radii, candidates = nearest.kth_distances(second, second, [k], own, reach)
-        inner.append(precise := Balls(radius[k]))
-        outer.append(recalled := Balls(fake_radii[0]))
+        radii, candidates = nearest.kth_distances(second, second, [k], own, reach)
+        inner.append(precise := Balls(manifold.radii[k]))
+        outer.append(recalled := Balls(radii[0]))
+        if manifold.around is not None:
+            inner.append(of_reals := manifold.around.reached(manifold.radii[k], first.frame))
         if _enough(len(f), k):
-            around = _Around.of(second, candidates, reach)
-            sure = nearest.scaled(fake_radii[0], second.frame, up=False)
-            outer.append(reaching := Reached(around.squares[:, -1] * TIES, sure, "queries"))
+            around = Around.of(second, candidates, reach)
+            outer.append(of_fakes := around.reached(radii[0], second.frame))
         del candidates  # its lists are long
     if density_k is not None:
-        inner.append(dense := Balls(radius[density_k], closed=False, counted=True))
-        if _enough(len(f), density_k):
-            limit = nearest.scaled(radius[_widest(density_k, len(r))], first.frame, up=False)
-            inner.append(covering := Reached(limit, limit, "centres"))
+        inner.append(dense := Balls(manifold.radii[density_k], closed=False, counted=True))
     memberships(first, second, inner, outer)
 
     precision = recall = density = coverage = None
     if k is not None:
-        precision = _mean(precise.inside.double())
-        error = None if around is None or reaching is None else _recall_error(around, reaching.pairs(), len(r), k)
-        recall = Estimate(float(recalled.inside.double().mean()), error)
+        over_reals = over_fakes = None
+        if of_reals is not None and manifold.around is not None:
+            over_reals = manifold.around.error(of_reals, first.frame, len(f), k)
+        if of_fakes is not None and around is not None:
+            over_fakes = around.error(of_fakes, second.frame, len(r), k)
+        precision = _precision(precise.inside, over_reals)
+        recall = _recall(recalled.inside, over_fakes)
     if density_k is not None:
         density = _mean(dense.counts.double() / density_k)
-        share = float(dense.held.double().mean())
-        error = None if covering is None else _coverage_error(covering.pairs(), covering.limit, share, len(f))
-        coverage = Estimate(share, error)
+        coverage = _coverage(dense, len(f))
     return ManifoldMetrics(precision, recall, density, coverage)
-
-
-def real_radii(real: Array, k: int | None = 3, density_k: int | None = 5) -> dict[int, Tensor]:
-    """What `manifold_metrics` needs of the real features (n, D) alone: by j the distances (n,) to the j-th neighbour.
-
-    The same whatever they are compared with, so that many comparisons need find them only once.
-    """
-    r = as_matrix("real", real)
-    wanted = _wanted(k, density_k, len(r))
-    ks = sorted({*wanted, _widest(density_k, len(r))} if density_k else {*wanted})
-    points = nearest.prepared(r, r, max(wanted))[0]
-    distances = nearest.kth_distances(points, points, ks, torch.arange(len(r), device=r.device))[0]
-    return dict(zip(ks, distances, strict=True))
 
 
 def _wanted(k: int | None, density_k: int | None, real: int, fake: int | None = None) -> list[int]:
@@ -121,66 +138,93 @@ def _wanted(k: int | None, density_k: int | None, real: int, fake: int | None = 
     return wanted
 
 
-def _widest(density_k: int, real: int) -> int:
-    """The neighbour up to which coverage's balls may grow for the sake of its standard error."""
-    return min(3 * density_k, real - 1)
-
-
-def _enough(fake: int, k: int) -> bool:
-    """Whether halves of the fake samples are large enough for their balls."""
-    return fake >= 4 * (k + 1)
+def _enough(n: int, k: int) -> bool:
+    """Whether halves of n samples are large enough for their balls."""
+    return n >= 4 * (k + 1)
 
 
 def _mean(values: Tensor) -> Estimate:
     return Estimate(float(values.mean()), float(values.std(correction=1) / len(values) ** 0.5))
 
 
+def _precision(inside: Tensor, over_reals: float | None) -> Estimate:
+    """The share of fake samples inside, which are independent where the real ones are held fixed."""
+    value, m = float(inside.double().mean()), len(inside)
+    stderr = float(inside.double().std(correction=1) / m**0.5)
+    low, high = wilson(value, m)
+    total = None if over_reals is None else math.hypot(stderr, over_reals)
+    return Estimate(value, stderr, low=low, high=high, total_stderr=total)
+
+
+def _recall(inside: Tensor, over_fakes: float | None) -> Estimate:
+    """The share of real samples inside balls that the draw of the fake ones makes."""
+    value, n = float(inside.double().mean()), len(inside)
+    if over_fakes is None:
+        return Estimate(value)
+    return share_with_error(value, over_fakes, n, math.hypot(over_fakes, math.sqrt(value * (1 - value) / n)))
+
+
+def _coverage(balls: Balls, fake: int) -> Estimate:
+    """The share of balls that hold any of the fake samples; its error by those that hold one or two."""
+    n, value = len(balls.held), float((balls.held > 0).double().mean())
+    alike = [_pairs_alike(balls.members[balls.held == count]) for count in (1, 2)]
+    # For a fixed number of samples a ball is empty a little less often at the cost of others.
+    alike[0] -= float((balls.held == 1).sum()) ** 2 / fake
+    variance = sum(weight * pairs for weight, pairs in zip(WEIGHTS, alike, strict=True))
+    # That no ball was ever held by one sample alone does not say that none can be.
+    jackknife = max(alike[0], 1.0)
+    stderr, widest = math.sqrt(max(variance, WEIGHTS[0])) / n, math.sqrt(jackknife) / n
+    interval = share_with_error(value, widest, fake)
+    return Estimate(value, stderr, low=interval.low, high=interval.high)
+
+
+def _pairs_alike(numbers: Tensor) -> float:
+    """How many ordered pairs, of one with itself too, are equal."""
+    return float(numbers.unique(return_counts=True)[1].double().square().sum())
+
+
 @dataclass(frozen=True, eq=False, slots=True)
-class _Around:
-    """The nearest other points of each: indices and, in the frame's units, squared distances, both (m, reach)."""
+class Around:
+    """The nearest other points of each: indices and squared distances, float64, both (m, reach).
+
+    The distances are to within the error of a matrix product, which is enough for standard errors.
+    """
 
     indices: Tensor
     squares: Tensor
 
     @classmethod
-    def of(cls, points: Points, lists: Nearest, reach: int) -> _Around:
-        row, column, least = lists.compact()
+    def of(cls, points: Points, candidates: Nearest, reach: int) -> Around:
+        row, column, least = candidates.compact()
         counts = torch.bincount(row, minlength=len(points))[: len(points)]
         place = (counts.cumsum(0) - counts)[:, None] + torch.arange(reach, device=row.device)
         indices = column[place]
-        return cls(indices, least[place] + (points.gap[: len(points), None] + points.gap[indices]) / 2)
+        squares = least[place] + (points.gap[: len(points), None] + points.gap[indices]) / 2
+        return cls(indices, squares.double() / points.frame.scale**2)
+
+    def reached(self, radius: Tensor, frame: Frame) -> Reached:
+        """The pairs that may matter to halves of these points, whose balls have the radius (m,) in the whole."""
+        return Reached(self._in(frame)[:, -1] * TIES, nearest.scaled(radius, frame, up=False), "queries")
+
+    def error(self, reached: Reached, frame: Frame, queries: int, k: int) -> float:
+        """The deviation of the share of queries that lie in any k-NN ball, between halves of these points."""
+        centre, query, squares = reached.pairs()
+        own, shares = self._in(frame), []
+        for half in _halves(len(self.indices), centre.device):
+            kth = (half[self.indices].cumsum(1) < k).sum(1, keepdim=True).clamp(max=own.shape[1] - 1)
+            limit = torch.where(half, own.gather(1, kth)[:, 0], -torch.inf)
+            shares.append(_share(query[squares <= limit[centre] * TIES], queries))
+        return float(torch.tensor(shares).std(correction=1))
+
+    def _in(self, frame: Frame) -> Tensor:
+        """The squares in the units of a frame, float32."""
+        return (self.squares * frame.scale**2).float()
 
 
 def _halves(n: int, device: torch.device) -> list[Tensor]:
     # Drawn on the CPU, whose generator gives the same halves on every machine.
     rng = seeding.generator("half-samples", n)
     return [(torch.randperm(n, generator=rng) < n // 2).to(device) for _ in range(HALF_SAMPLES)]
-
-
-def _recall_error(around: _Around, pairs: tuple[Tensor, Tensor, Tensor], real: int, k: int) -> float:
-    """The deviation of recall between halves; `pairs` are those of fake centres and real queries that may matter."""
-    centre, query, squares = pairs
-    shares = []
-    for half in _halves(len(around.indices), centre.device):
-        kth = (half[around.indices].cumsum(1) < k).sum(1, keepdim=True).clamp(max=around.indices.shape[1] - 1)
-        limit = torch.where(half, around.squares.gather(1, kth)[:, 0], -torch.inf)
-        shares.append(_share(query[squares <= limit[centre] * TIES], real))
-    return float(torch.tensor(shares).std(correction=1))
-
-
-def _coverage_error(pairs: tuple[Tensor, Tensor, Tensor], limit: Tensor, covered: float, fake: int) -> float:
-    """The deviation of coverage between halves, in balls that grow until halves cover as much as all do on average.
-
-    `pairs` are those of real centres and the fake queries within `limit` (n,), the widest that a ball may grow.
-    """
-    centre, query, squares = pairs
-    reaches = (squares / limit[centre]).nan_to_num(0.0)
-    needed = torch.full((HALF_SAMPLES, len(limit)), torch.inf, device=limit.device)
-    for row, half in zip(needed, _halves(fake, limit.device), strict=True):
-        row.scatter_reduce_(0, centre[half[query]], reaches[half[query]], "amin")
-    ordered = needed.flatten().sort().values
-    growth = ordered[min(len(ordered) - 1, round(covered * len(ordered)))]
-    return float((needed < growth).double().mean(1).std(correction=1))
 
 
 def _share(indices: Tensor, n: int) -> float:

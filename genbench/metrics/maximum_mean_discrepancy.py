@@ -25,10 +25,12 @@ from genbench.numerics.blocks import as_features, paired_features
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
 
+NOTE = "below 0 for about half of all samples of the real distribution, and skewed upwards there"
+
 
 @dataclass(frozen=True, slots=True)
 class KernelStatistics:
-    """`distance` with its standard error over the draw of the fake samples, and its `variance` over both draws.
+    """`distance` with its standard errors over the draw of the fake samples and of both, whose `variance` stands apart.
 
     `variance` is None for fewer than 4 samples on either side.
     """
@@ -151,9 +153,9 @@ def kernel_statistics(real: Array, fake: Array) -> KernelStatistics:
 def _statistics(real: Tensor, fake: Tensor, known: RealKernel | None = None) -> KernelStatistics:
     kernel, (x, y) = CubicKernel.around(real, fake)
     comparison = _Comparison.of(kernel, x, y, known)
-    spread = comparison.variance_over_fake()
-    error = None if spread is None else math.sqrt(spread)
-    return KernelStatistics(Estimate(comparison.distance(), error), comparison.variance())
+    spread, variance = comparison.variance_over_fake(), comparison.variance()
+    errors = [None if part is None else math.sqrt(part) for part in (spread, variance)]
+    return KernelStatistics(Estimate(comparison.distance(), errors[0], total_stderr=errors[1]), variance)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -170,7 +172,7 @@ class RealKernel:
 
 
 def kernel_distance(real: Array, fake: Array) -> Estimate:
-    """The distance of `kernel_statistics`, with its standard error over the draw of the fake samples."""
+    """The distance of `kernel_statistics`, with its standard errors over the draw of the fake samples and of both."""
     return kernel_statistics(real, fake).distance
 
 
@@ -234,8 +236,9 @@ class KernelDistance:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        whole = Column("kid", "KID", "lower", digits=5, general="kernel distance")
-        return (whole, Column("kid_subsets", "KID (subsets)", "lower", digits=5)) if self.subsets else (whole,)
+        whole = Column("kid", "KID", "lower", digits=5, note=NOTE, general="kernel distance")
+        parts = Column("kid_subsets", "KID (subsets)", "lower", digits=5, general="kernel distance (subsets)")
+        return (whole, parts) if self.subsets else (whole,)
 
     @property
     def min_samples(self) -> int:

@@ -19,6 +19,7 @@ from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError, Unsupported
 from genbench.metrics.scores import as_score
 from genbench.numerics.estimate import Estimate
+from genbench.numerics.intervals import logit_interval
 from genbench.numerics.linalg import Array, as_float64
 from genbench.numerics.ranks import share_below
 
@@ -26,15 +27,19 @@ from genbench.numerics.ranks import share_below
 def auroc(normal: Array, outliers: Array) -> Estimate:
     """The probability that an outlier scores above a normal item, ties counting half, within 0..1.
 
-    Takes the scores (n,) and (m,) of both; 0.5 is chance. The standard error is DeLong's. Raises InputError for fewer
-    than two scores on either side, and for values that are not finite.
+    Takes the scores (n,) and (m,) of both; 0.5 is chance. The standard error is DeLong's, over the draws of both; from
+    `low` to `high` reaches the 95 percent interval on the logit scale, and at least to 1 - 3 / min(n, m) where the
+    value is nearer to 1. Where separation is perfect, the error of a sample vanishes and is not known (None). Raises
+    InputError for fewer than two scores on either side, and for values that are not finite.
     """
-    low, high = as_float64("normal", normal, ndim=1), as_float64("outliers", outliers, ndim=1)
-    if min(len(low), len(high)) < 2:
-        raise InputError(f"auroc needs at least 2 scores on both sides, got {len(low)} and {len(high)}")
-    above, below = share_below(low, high), 1 - share_below(high, low)
+    inside, outside = as_float64("normal", normal, ndim=1), as_float64("outliers", outliers, ndim=1)
+    if min(len(inside), len(outside)) < 2:
+        raise InputError(f"auroc needs at least 2 scores on both sides, got {len(inside)} and {len(outside)}")
+    above, below = share_below(inside, outside), 1 - share_below(outside, inside)
     variance = float(above.var(correction=1)) / len(above) + float(below.var(correction=1)) / len(below)
-    return Estimate(float(above.mean()), math.sqrt(variance))
+    value, stderr = float(above.mean()), math.sqrt(variance)
+    low, high = logit_interval(value, stderr, min(len(above), len(below)))
+    return Estimate(value, stderr or None, low=low, high=high)
 
 
 def squared_errors(x: Tensor, y: Tensor, levels: int | None) -> Tensor:
@@ -48,6 +53,7 @@ class OutlierDetection:
     """The column `auroc`: by log-probability where the model has one, else by its error of reconstruction."""
 
     name = "outliers"
+    version: ClassVar[int] = 2
     columns = (Column("auroc", "outlier AUROC", "higher"),)
     reads: ClassVar[tuple[Reads, ...]] = ("outliers", "log_prob", "reconstruction")
     min_samples = 1

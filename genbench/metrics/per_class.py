@@ -8,7 +8,7 @@ over the classes, which they call the within-class FID.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,10 +18,13 @@ from torch import Tensor
 from genbench.contracts import Column, Evidence, Features, Reads, Score
 from genbench.errors import InputError, Unsupported
 from genbench.metrics.classes import class_name
-from genbench.metrics.frechet import compared, frechet_distance
+from genbench.metrics.frechet import Compared, compared, frechet_distance
+from genbench.metrics.scores import as_score
 from genbench.numerics.blocks import as_features, paired_features
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
+
+LEAST_PER_DIMENSION = 2  # samples of a class; with fewer, what second order leaves of the bias is above two errors
 
 
 def frechet_distance_per_class(real: Array, real_labels: Array, fake: Array, fake_labels: Array) -> dict[int, Estimate]:
@@ -57,9 +60,14 @@ def _too_few(real: Tensor, fake: Tensor) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PerClassFid:
-    """The column `fid_class`: the mean over the classes; the remark names the class with the largest distance."""
+    """The column `fid_class`: the mean over the classes, less the bias of both sides' finite size in each of them.
+
+    The bias is known to second order, which classes of fewer than 2 D samples exceed: then the number is biased. The
+    remark names the class with the largest distance.
+    """
 
     name = "per-class-fid"
+    version: ClassVar[int] = 2
     columns = (Column("fid_class", "class FID", "lower", digits=2, general="class Fréchet distance"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real", "labels")
     min_samples = 2
@@ -73,12 +81,33 @@ class PerClassFid:
             raise Unsupported(f"a distance needs 2 samples of each class; class {few}")
         sides = evidence.real.once("classes", lambda: _by_class(evidence.real, real))
         fakes = _by_class(evidence.fake, fake)
-        distances = {label: compared(side, fakes[label]).estimate() for label, side in sides.items()}
+        distances = {label: debiased(compared(side, fakes[label])) for label, side in sides.items()}
         worst = max(distances, key=lambda label: distances[label].value)
-        value = sum(distance.value for distance in distances.values()) / len(distances)
-        error = math.sqrt(sum((distance.stderr or 0.0) ** 2 for distance in distances.values())) / len(distances)
+        dim = evidence.real.embeddings.shape[1]
+        smallest = min(min(len(side.embeddings), len(fakes[label].embeddings)) for label, side in sides.items())
+        biased = smallest < LEAST_PER_DIMENSION * dim
         detail = f"worst: class {class_name(evidence.classes, worst)}, {distances[worst].value:.2f}"
-        return {"fid_class": Score(value, error, detail=detail)}
+        if biased:
+            detail += f"; {smallest} samples of a class are few for {dim} dimensions, biased upwards"
+        return {"fid_class": as_score(mean_of_estimates(list(distances.values())), detail, biased=biased)}
+
+
+def debiased(comparison: Compared) -> Estimate:
+    """The distance less the bias of both sides' finite size, where that is known."""
+    if comparison.fake_effect is None or comparison.real_effect is None:
+        return Estimate(comparison.distance, comparison.stderr)
+    value = comparison.distance - comparison.fake_effect.bias - comparison.real_effect.bias
+    total = math.sqrt(comparison.fake_effect.variance + comparison.real_effect.variance)
+    return Estimate(value, comparison.stderr, total_stderr=total)
+
+
+def mean_of_estimates(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean of independent estimates; an error that one of them lacks is not known of the mean."""
+    errors = []
+    for parts in ([e.stderr for e in estimates], [e.total_stderr for e in estimates]):
+        known = [part for part in parts if part is not None]
+        errors.append(math.hypot(*known) / len(estimates) if len(known) == len(estimates) else None)
+    return Estimate(sum(e.value for e in estimates) / len(estimates), errors[0], total_stderr=errors[1])
 
 
 def _by_class(side: Features, labels: Tensor) -> dict[int, Features]:

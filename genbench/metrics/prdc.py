@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from genbench.contracts import Column, Evidence, Reads, Score
-from genbench.metrics.manifolds import ManifoldMetrics, manifold_metrics, real_radii
+from genbench.metrics.manifolds import ManifoldMetrics, RealManifold, manifold_metrics
 from genbench.metrics.scores import as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
@@ -68,15 +68,15 @@ def density_coverage(real: Array, fake: Array, k: int = DENSITY_K) -> DensityCov
 
 
 def measured_once(evidence: Evidence, k: int, density_k: int) -> ManifoldMetrics:
-    """All four measures of samples, found in one pass for both metrics, beside radii that the real items keep."""
+    """All four measures of samples, found in one pass for both metrics, beside what the real items keep."""
     real, fake = evidence.real, evidence.fake
     fewest = min(len(real.embeddings), len(fake.embeddings))
     # The metric that was not asked for may need more samples than there are.
     first, second = (number if number < fewest else None for number in (k, density_k))
-    radii = real.once(("radii", first, second), lambda: real_radii(real.embeddings, first, second))
+    known = real.once(("manifold", first, second), lambda: RealManifold.of(real.embeddings, first, second))
     return evidence.once(
         ("manifolds", first, second),
-        lambda: manifold_metrics(real.embeddings, fake.embeddings, first, second, radii),
+        lambda: manifold_metrics(real.embeddings, fake.embeddings, first, second, known),
     )
 
 

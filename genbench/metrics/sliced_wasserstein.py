@@ -22,6 +22,7 @@ from genbench.numerics.blocks import mean_of, paired_features, parts_of
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
 
+NOTE = "estimates E[MIND_n], the mean over samples of this size, which is above 0 for the real distribution too"
 PROJECTED = 2**21  # projections of one set held at once; with what sorting and comparing add, under 300 MB
 
 
@@ -31,7 +32,8 @@ def mind(real: Array, fake: Array, directions: int = 1000) -> Estimate:
     The mean is over `directions` random unit vectors, always the same ones for the same D; a shift by s costs 3 |s|^2.
     Sets of different sizes are compared by their quantile functions, which are steps: the squared difference is
     integrated exactly, as the Wasserstein distance of the two empirical distributions has it. Finite samples of one
-    distribution are some distance apart, so that the value is biased upwards. float32 features are projected in
+    distribution are some distance apart: what the value and its error estimate is E[MIND_n] of samples of this size
+    beside these real items, not the distance of the distributions, which is smaller. float32 features are projected in
     float32, after the mean of both sets has been taken from them.
 
     The standard error is that over the draw of the fake samples: to first order a sample adds to the distance the
@@ -110,7 +112,7 @@ class Mind:
 
     directions: int = 1000
     name = "mind"
-    columns = (Column("mind", "MIND", "lower", digits=2),)
+    columns = (Column("mind", "MIND", "lower", digits=2, note=NOTE),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
     min_samples = 2
 

@@ -10,7 +10,6 @@ Translation using Cycle-Consistent Adversarial Networks" (2017), for the way the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,13 +21,7 @@ from genbench.errors import Unsupported
 from genbench.metrics.outliers import squared_errors
 from genbench.metrics.reconstruction import root_mean_square
 from genbench.metrics.scores import as_score
-from genbench.numerics.estimate import Estimate
-
-
-def share(right: Tensor) -> Estimate:
-    """The share of a bool tensor (n,) that is true, with its binomial standard error."""
-    value = float(right.double().mean())
-    return Estimate(value, math.sqrt(value * (1 - value) / len(right)))
+from genbench.numerics.intervals import share_of
 
 
 def source_of(dataset: Dataset) -> Source:
@@ -82,6 +75,7 @@ class ClassKept:
     """
 
     name = "class-kept"
+    version: ClassVar[int] = 2
     columns = (Column("kept_class", "class kept", "higher"),)
     reads: ClassVar[tuple[Reads, ...]] = ("translation", "samples", "real", "labels")
     min_samples = 1
@@ -94,7 +88,9 @@ class ClassKept:
         count, guesses = len(evidence.translated), evidence.fake_labels
         if guesses is None:
             raise Unsupported("the features know no classes of the data")
-        right = share(guesses == labels[:count])
+        right = share_of(guesses == labels[:count])
         real, known = evidence.real.probabilities, evidence.real_labels
-        detail = "" if real is None or known is None else f"of real items: {share(real.argmax(1) == known).value:.3f}"
-        return {"kept_class": as_score(right, detail)}
+        if real is None or known is None:
+            return {"kept_class": as_score(right)}
+        ceiling = share_of(real.argmax(1) == known)
+        return {"kept_class": as_score(right, f"of real items: {ceiling.value:.3f}")}

@@ -258,6 +258,16 @@ def pull_back(factor: Tensor, root: Tensor) -> Tensor:
     return basis @ ((inner + inner.T) / 2) @ basis.T
 
 
+def pull_back_half(factor: Tensor, basis: Tensor) -> Tensor:
+    """F^+' U (D, k) of a factor F (D, r) of full column rank and U (r, k): rows x of F's span times it are U'F^-1 x."""
+    if factor.shape[0] == factor.shape[1]:
+        return torch.linalg.solve(factor.T, basis)
+    if factor.shape[1] == 0:
+        return factor.new_zeros(len(factor), basis.shape[1])
+    span, upper = torch.linalg.qr(factor)
+    return span @ torch.linalg.solve_triangular(upper.T, basis, upper=False)
+
+
 def transport_map(source: Tensor, target: Tensor) -> Tensor:
     """The linear optimal transport map T (D, D) from N(0, source) to N(0, target), with T source T = target.
 

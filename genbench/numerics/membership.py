@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from genbench import seeding
 from genbench.numerics import nearest
 from genbench.numerics.distance_products import GROUP, Points
 from genbench.numerics.nearest import blocks, bracket, group_minima, hits, pair_distances, prepared, scaled
@@ -23,8 +24,9 @@ ENOUGH = 48  # balls around a point of which, in a random half, one is left but 
 class Balls:
     """Balls of `radius` (n,), float64, around `centres`, and what `queries` they hold; a negative radius holds nothing.
 
-    `inside` (m,) says of each query whether any ball holds it. With `counted`, `counts` (m,) says how many, and `held`
-    (n,) says of each ball whether it holds any query.
+    `inside` (m,) says of each query whether any ball holds it. With `counted`, `counts` (m,) says how many, `held` (n,)
+    how many queries each ball holds, and `members` (n,) is a number that balls of the same queries share, and others
+    not but by chance, once in 2^62.
     """
 
     def __init__(self, radius: Tensor, closed: bool = True, counted: bool = False) -> None:
@@ -37,7 +39,10 @@ class Balls:
         self.low = torch.where(nothing, -torch.inf, scaled(self.radius, centres.frame, up=False))
         self.high = torch.where(nothing, -torch.inf, scaled(self.radius, centres.frame, up=True))
         self.inside = torch.zeros(len(queries), dtype=torch.bool, device=device)
-        self.held = torch.zeros(len(centres), dtype=torch.bool, device=device)
+        self.held = torch.zeros(len(centres), dtype=torch.long, device=device)
+        self.members = torch.zeros_like(self.held)
+        rng = seeding.generator("members", len(queries))
+        self.keys = torch.randint(-(2**62), 2**62, (len(queries),), generator=rng).to(device)
         self.counts = torch.zeros(len(queries), dtype=torch.long, device=device)
         self._open: list[tuple[Tensor, Tensor, Tensor]] = []
         self._waiting = 0
@@ -60,7 +65,8 @@ class Balls:
     def _mark(self, centre: Tensor, query: Tensor) -> None:
         self.inside[query] = True
         if self.counted:
-            self.held[centre] = True
+            self.held += torch.bincount(centre, minlength=len(self.held))
+            self.members.index_add_(0, centre, self.keys[query])  # sums wrap around, which does no harm
             self.counts += torch.bincount(query, minlength=len(self.counts))
 
     def _settle(self) -> None:

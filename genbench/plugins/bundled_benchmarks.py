@@ -120,6 +120,15 @@ BENCHMARKS = (
     ),
     Benchmark("mnist", "mnist", "mnist-cnn", IMAGE_METRICS, 10_000, "28x28 grey digits, downloaded", bundled=False),
     Benchmark(
+        "edges2mnist",
+        "edges2mnist",
+        "mnist-cnn",
+        TRANSLATION_METRICS,
+        10_000,
+        "28x28 outlines filled to digits, downloaded; in pairs",
+        bundled=False,
+    ),
+    Benchmark(
         "mnist-binary",
         "mnist-binary",
         "mnist-cnn",

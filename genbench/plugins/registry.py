@@ -69,6 +69,7 @@ def _provided(group: Group) -> _Provided:
                     f"{place} in the working directory was imported in place of the {group} of {provider}, and is not "
                     f"that ({error}); rename it, or run genbench elsewhere"
                 )
+                continue
             provided.faults.append(f"plug-in {provider} cannot be listed and is left out: {error}")
             continue
         for card in listed:

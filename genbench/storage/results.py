@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from genbench.errors import ResultsError
 from genbench.storage import lines, rows
-from genbench.storage.rows import SCHEMA, Better, Key, Result, Status
+from genbench.storage.rows import NAMES, SCHEMA, Better, Key, Result, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "NAMES",
     "PROTOCOLS",
     "SCHEMA",
     "Better",

@@ -47,7 +47,7 @@ def test_the_first_stage_learns_alone_and_stays_as_it_is_in_the_second():
 
     def watch(step, steps, figures):
         networks = (model.coarse_generator, model.generator)
-        weights = [torch.nn.utils.parameters_to_vector(each.parameters()).detach().clone() for each in networks]
+        weights = [torch.cat([p.detach().flatten() for p in each.parameters()]) for each in networks]
         stages.append((set(figures), weights))
 
     model.fit(data, Budget(steps=3, progress=watch))

@@ -123,7 +123,7 @@ def test_train_writes_a_checkpoint_that_run_uses(tmp_path, monkeypatch):
 def test_tradeoff_writes_a_curve_and_a_picture(tmp_path):
     result = call("tradeoff", "dcgan", "--psi", "0.3,1.0", "-n", 200, "--out", tmp_path)
     lines = (tmp_path / "tradeoff-dcgan.csv").read_text().splitlines()
-    assert lines[0].startswith("model,psi,fid,fid_stderr,is,is_stderr,precision,")
+    assert lines[0].startswith("model,psi,fid,fid_stderr,is,is_stderr,is_unsplit,is_unsplit_stderr,precision,")
     assert [line.split(",")[:2] for line in lines[1:]] == [["dcgan", psi] for psi in ("0.3", "1.0", "inf")]
     with Image.open(tmp_path / "tradeoff-dcgan.png") as image:
         assert image.size[0] > 1000

@@ -157,7 +157,7 @@ def test_idx_files_that_do_not_belong_together_are_named(tmp_path):
     ],
 )
 def test_damaged_packed_bits_are_named(tmp_path, arrays, sentence):
-    np.savez(tmp_path / "binarized_mnist.npz", **arrays)
+    np.savez(tmp_path / "binarized_mnist.npz", **({"valid": np.zeros((3, 98), np.uint8)} | arrays))
     with pytest.raises(DataError, match=sentence):
         mnist.mnist_binary(tmp_path)
 

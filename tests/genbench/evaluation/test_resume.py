@@ -74,15 +74,15 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(train, tmp_path, mon
 def test_a_diverging_training_keeps_the_last_good_state_and_goes_on_from_it(train, tmp_path, monkeypatch):
     train("dcgan")
     before = weights(tmp_path, "dcgan")
-    original, rates, blow_up_at = DCGAN.generator_loss, [], [31, 50]
+    original, rates, blow_up_at = DCGAN.generator_objective, [], [31, 50]
     calls = 0
 
-    def explodes(self, fake):
+    def explodes(self, discriminator, batch):
         nonlocal calls
         calls += 1
-        return original(self, fake) * (float("nan") if calls in blow_up_at else 1)
+        return original(self, discriminator, batch) * (float("nan") if calls in blow_up_at else 1)
 
-    monkeypatch.setattr(DCGAN, "generator_loss", explodes)
+    monkeypatch.setattr(DCGAN, "generator_objective", explodes)
     result = train("dcgan", code=1)
     (line,) = [line for line in result.stderr.splitlines() if "diverged" in line]
     assert "training diverged at step 31 of 40 (" in line

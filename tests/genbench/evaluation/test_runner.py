@@ -247,7 +247,7 @@ def test_accuracy_agrees_with_scikit_learn_and_needs_classes():
     assert genbench.check(model) == ("log_prob", "class_joint")
     table = genbench.evaluate(model, "digits", metrics=["accuracy"]).table
     assert table.loc["accuracy", "value"] == pytest.approx(model.score)
-    assert table.loc["accuracy", "stderr"] == pytest.approx((model.score * (1 - model.score) / 796) ** 0.5)
+    assert table.loc["accuracy", "stderr"] == pytest.approx((model.score * (1 - model.score) / 797) ** 0.5)
     assert genbench.evaluate(plugins.Grey(), metrics=["accuracy"]).table.loc["accuracy", "status"] == "unsupported"
 
 

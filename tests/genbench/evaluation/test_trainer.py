@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 
+import plugins
 import pytest
 import torch
 from click.testing import CliRunner
 
 from genbench.cli.entry import main
+from genbench.errors import GenbenchWarning, ModelError
 from genbench.evaluation import train as training
 from genbench.plugins import registry
+from genbench.plugins.cards import ModelCard
 
 
 @pytest.fixture
@@ -114,3 +117,67 @@ def test_a_training_that_diverges_says_so_and_keeps_the_last_good_checkpoint(tmp
     assert result.stderr.startswith("error: training diverged at step 1 of 3")
     assert len(result.stderr.splitlines()) == 1
     assert {path.name: path.read_bytes() for path in (tmp_path / "digits").iterdir()} == good
+
+
+class Trained(plugins.Grey):
+    """Trains as a test says."""
+
+    def fit(self, dataset, budget):
+        return {"loss": torch.tensor(0.5)}
+
+    def save(self, setting, record):
+        return "here"
+
+
+class Careless(Trained):
+    def fit(self, dataset, budget):
+        dataset.train.zero_()
+        return super().fit(dataset, budget)
+
+
+class Exits(Trained):
+    def fit(self, dataset, budget):
+        raise SystemExit(3)
+
+
+class Says(Trained):
+    def fit(self, dataset, budget):
+        return {"loss": "low"}
+
+
+class SaysNothing(Trained):
+    def fit(self, dataset, budget):
+        return None
+
+
+class CannotSave(Trained):
+    def save(self, setting, record):
+        raise OSError("the disk is full")
+
+
+def trained(kind):
+    name = f"{kind.__module__}:{kind.__name__}"
+    return training.train(ModelCard(name, name), "digits", training.Plan())
+
+
+def test_a_stranger_s_training_gets_copies_and_its_figures_are_numbers():
+    done = trained(Trained)
+    assert (done.figures, done.path) == ({"loss": 0.5}, "here")
+    with pytest.warns(GenbenchWarning, match="fit of .*Careless wrote into what it was given"):
+        trained(Careless)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Exits, "fit of .* raised SystemExit: 3"),
+        (Says, "returned figures that are no numbers: .* raised ValueError"),
+        (SaysNothing, "returned NoneType, not figures by their names"),
+        (CannotSave, "save of .* raised OSError: the disk is full"),
+        (plugins.Grey, "has nothing to train"),
+    ],
+)
+def test_a_training_that_breaks_says_so_in_one_line(kind, reason):
+    with pytest.raises(ModelError, match=reason) as caught:
+        trained(kind)
+    assert "\n" not in str(caught.value)

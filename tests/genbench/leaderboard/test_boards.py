@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pandas as pd
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 from rows import ROW
 
 from genbench.errors import RegistryError, ResultsError
-from genbench.leaderboard import boards
-from genbench.leaderboard.comparison import compare
-from genbench.leaderboard.ranks import ranks
-from genbench.leaderboard.rendering import lines_of, markdown_text
+from genbench.leaderboard import boards, tables
+from genbench.leaderboard.rendering import sheet
 from genbench.storage import results
 from genbench.storage.formatting import cell_text
 
@@ -33,12 +36,11 @@ def row(model, column, value, **changes):
 
 
 def formatted(board):
-    return lines_of(board, [column for column in board.columns if board.defined(column)], list(board.cells))
+    shown = sheet(board)
+    return shown.heads, shown.lines
 
 
 def printed(board, width=120, **options):
-    from rich.console import Console
-
     text = io.StringIO()
     board.show(Console(file=text, width=width), **options)
     return text.getvalue()
@@ -166,7 +168,8 @@ def test_a_newcomer_sees_the_best_rows_in_one_table_that_fits_and_how_to_see_the
     assert "m19" in shown
     assert "m20" not in shown
     assert "m29" in shown, "a model that was asked for is shown wherever it stands"
-    assert "not shown: 9 more models (--top N) and 9 more columns (--columns all or NAMES)" in shown
+    hidden = ",".join(more)
+    assert f"not shown: 9 more models (--top 30) and 9 more columns (--columns all or NAMES: {hidden})" in shown
     assert shown.count("model ") == 1
     assert "m25" in printed(boards.Board.of(rows), top=26)
     assert "column 8" in printed(boards.Board.of(rows), columns=["column8"])
@@ -178,12 +181,14 @@ def test_every_format_says_what_its_numbers_are(tmp_path):
     assert board.title == title
     for text in (board.to_markdown(), board.to_html(), printed(board)):
         assert title in text
+    assert "n" not in board.table
     board.save(tmp_path)
     about = json.loads((tmp_path / "leaderboard.json").read_text())
     assert about == {"benchmark": "digits", "features": "digits-cnn", "n": 1000, "reference": 797}
     mixed = boards.Board.of([*ROWS, row("d", "fid", 3.0, n=10_000)])
     assert "1,000 or 10,000 samples" in mixed.title
-    assert ["d", "10000"] in [line[1:3] for line in formatted(mixed)[1]], "then every row says its own"
+    assert ["d", "10,000"] in [line[1:3] for line in formatted(mixed)[1]], "then every row says its own"
+    assert mixed.table.set_index("model")["n"].to_dict() == {"a": 1000, "b": 1000, "c": 1000, "d": 10_000}
 
 
 def test_models_that_the_error_cannot_tell_apart_share_ranks():
@@ -192,17 +197,6 @@ def test_models_that_the_error_cannot_tell_apart_share_ranks():
     assert board.table["rank_low"].tolist()[1:] == [1, 1, 3]
     assert board.table["rank_high"].tolist()[1:] == [2, 2, 3]
     assert pd.isna(board.table["rank_low"].iloc[0]), "anchors are not ranked"
-
-
-def test_ranks_count_those_that_are_significantly_better_and_worse():
-    # Two of three pairs are clear, so that Holm tests the last at 5 % (z = 1.96), where Bonferroni would ask for 2.39.
-    assert ranks([0.0, 1.9, 9.0], [1.0, 0.0, 0.0], "lower") == [(1, 2), (1, 2), (3, 3)]
-    assert ranks([0.0, 2.1, 9.0], [1.0, 0.0, 0.0], "lower") == [(1, 1), (2, 2), (3, 3)]
-    assert ranks([0.0, 2.1, 9.0], [1.0, 0.0, 0.0], "higher") == [(3, 3), (2, 2), (1, 1)]
-    # Of two pairs of which neither is clear the first is tested at 2.5 %.
-    assert ranks([0.0, 2.1, 2.1], [1.0, 0.0, 0.0], "lower") == [(1, 3), (1, 3), (1, 3)]
-    assert ranks([-5.0, 0.1, 3.0], [0.1] * 3, "zero") == [(3, 3), (1, 1), (2, 2)], "both sides of 0 are worse"
-    assert ranks([1.0, 1.0], [None, None], "lower") == [(1, 2), (1, 2)]
 
 
 def test_names_and_remarks_are_no_markup():
@@ -216,27 +210,130 @@ def test_names_and_remarks_are_no_markup():
     table_lines = [line for line in board.to_markdown().splitlines() if line.startswith("| ")]
     assert {len(line.replace("\\|", "").split("|")) for line in table_lines} == {5}
     assert "'=cmd" in board.to_csv(), "no spreadsheet takes it for a formula"
-    assert markdown_text("<= 1.0 [0.5, 2.0]") == "<= 1.0 [0.5, 2.0]", "a bound and an interval are no markup"
+    bound = row("b", "nll", 1.0, kind="lower_bound", stderr=None)
+    assert " <= 1.00 |" in boards.Board.of([bound]).to_markdown(), "numbers are written as they are"
 
 
-def test_a_comparison_tells_loss_from_noise():
-    before = [
-        row("a", "fid", 10.0),
-        row("a", "is", 3.0),
-        row("b", "fid", 2.0),
-        row("c", "fid", 1.0),
-        row("d", "fid", 1),
-    ]
-    after = [row("a", "fid", 10.5), row("a", "is", 6.0), row("b", "fid", 9.0), row("d", "fid", 1.0 + 1e-9)]
-    after += [row("e", "fid", 1.0)]
-    verdicts = {(change.model, change.column): change.verdict for change in compare(before, after)}
-    assert verdicts == {
-        ("a", "fid"): "noise",
-        ("a", "is"): "better",
-        ("b", "fid"): "worse",
-        ("c", "fid"): "missing",
-        ("d", "fid"): "same",
-        ("e", "fid"): "new",
-    }
-    other = [row("a", "fid", 99.0, protocol="p2")]
-    assert [change.verdict for change in compare(before[:1], other)] == ["another protocol"]
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("[x](http://y)", r"\[x\](http://y)"),
+        ("*b* `c` ~d~", r"\*b\* \`c\` \~d\~"),
+        ("<img src=x>&amp;", "&lt;img src=x&gt;&amp;amp;"),
+        ("_x_ f_gan", r"\_x\_ f\_gan"),
+        ("back\\slash", r"back\\slash"),
+        ("two\nlines\x1b", r"two\\nlines\\x1b"),
+        ("\u202egnp", r"\\u202egnp"),
+    ],
+)
+def test_markdown_shows_names_as_they_are(name, shown):
+    text = boards.Board.of([row(name, "fid", 1.0)]).to_markdown()
+    assert f"| {shown} " in text
+    assert len(text.splitlines()) == 5, "title, empty line, head, rule and one row"
+
+
+@pytest.mark.parametrize("detail", ["# no heading", "- no list", "1. no list either", "+ nor this", "=== no rule"])
+def test_notes_begin_no_markdown_block(detail):
+    note = boards.Board.of([row("", "fid", None, status="failed", detail=detail)]).to_markdown().splitlines()[-1]
+    assert detail.split()[0] in note.replace("\\", "")
+    notes = tables.markdown(tables.Sheet("", ["a"], [["1"]], [detail])).splitlines()[-1]
+    assert notes.startswith(("\\", "1\\")), notes
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "\r=1"])
+def test_spreadsheets_take_no_name_for_a_formula(name, tmp_path):
+    board = boards.Board.of([row(name, "fid", -1.0)])
+    board.save(tmp_path)
+    with (tmp_path / "leaderboard.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert line["model"].startswith("'") or line["model"][0] == "\\"
+    assert line["fid"] == "-1.0", "a negative number is no formula"
+    assert board.table["model"].tolist() == [name], "to compute with, names are as they are"
+
+
+def test_long_and_wide_names_are_folded_and_lose_nothing():
+    name = "package.module.with.many.parts:" + "make_generator" * 5
+    text = printed(boards.Board.of([row(name, "fid", 1.0), row("数字模型", "fid", 2.0)]), width=60)
+    assert max(cell_len(line) for line in text.splitlines()) <= 60
+    assert "…" not in text
+    cells = [line[6:27].strip() for line in text.splitlines() if line]
+    assert name in "".join(cells)
+
+
+def test_a_terminal_shows_the_notes_of_what_it_shows():
+    broken = [row(f"m{i}", "is", None, status="failed", detail=f"fault {i}") for i in range(12)]
+    rows = [row(f"m{i}", "fid", float(i)) for i in range(12)] + broken
+    text = printed(boards.Board.of(rows))
+    assert "m7 failed: fault 7 (is)" in text
+    assert "m8 failed" not in text
+    assert "and 4 more notes (--columns all)" in text
+    assert "m11 failed: fault 11 (is)" in printed(boards.Board.of(rows), columns=["all"])
+    assert "failed:" not in printed(boards.Board.of(rows), columns=["fid"])
+
+
+def test_columns_that_follow_others_fill_the_room():
+    rows = [row("a", name, 1.0) for name in ("nll", "x1", "x2", "fid")]
+    rows = [replace(each, place=place, title=each.column, unit="") for place, each in enumerate(rows)]
+    board = boards.Board.of(rows, sort="x2")
+
+    def heads(width):
+        (line,) = [line for line in printed(board, width=width).splitlines() if "model " in line]
+        return line.replace(" ↓", "").split()[2:]
+
+    assert heads(120) == ["nll", "x1", "x2", "fid"], "in the board's order"
+    assert heads(55) == ["nll", "x2", "fid"], "the column that ranks and the main ones first"
+    assert heads(30) == ["x2"]
+
+
+def test_a_column_of_the_newest_row_describes_itself():
+    old, new = row("a", "fid", 1.0), replace(row("b", "fid", 2.0), title="FID, renamed", better="higher", digits=5)
+    board = boards.Board.of([old, new])
+    assert str(board.columns[0]) == "FID, renamed ↑"
+    assert order(board) == ["b", "a"]
+
+
+def test_near_zero_is_best_where_the_column_says_so():
+    rows = [replace(row(name, "gap", value), better="zero") for name, value in (("a", -3.0), ("b", 0.2), ("c", 1.0))]
+    board = boards.Board.of(rows)
+    assert order(board) == ["b", "c", "a"]
+    assert "→0" in str(board.columns[0])
+
+
+def test_a_column_without_errors_ranks_as_if_exact_and_says_so():
+    board = boards.Board.of([row("a", "fid", 1.0, stderr=None), row("b", "fid", 1.1, stderr=None)])
+    assert [line[0] for line in formatted(board)[1]] == ["1", "2"]
+    assert board.notes == ["FID: ranked as if exact, for want of an error: a, b"]
+
+
+def test_what_is_biased_is_told_by_a_field():
+    board = boards.Board.of([row("a", "fid", 1.0, biased=True, detail="few samples"), row("b", "fid", 2.0)])
+    assert board.notes == ["a: few samples (fid)"]
+    assert boards.Board.of([row("a", "fid", 1.0, detail="this is not biased")]).notes == []
+
+
+def test_a_board_goes_by_a_column_that_some_model_defines():
+    assert boards.Board.of([row("a", "fid", None), row("a", "is", 2.0)]).sorted_by == "is"
+
+
+def test_several_folders_meet_on_one_board_where_the_newest_rows_count(tmp_path):
+    late = replace(row("a", "fid", 5.0), time="2026-11-02T00:00:00+00:00")
+    for name, rows in (("x", [late]), ("y", [row("a", "fid", 7.0), row("b", "fid", 6.0)])):
+        results.append(tmp_path / name / "results.jsonl", rows)
+    for folders in (["x", "y"], ["y", "x"]):
+        (board,) = boards.boards([tmp_path / folder for folder in folders])
+        assert {key[0]: cells["fid"].value for key, cells in board.cells.items()} == {"a": 5.0, "b": 6.0}
+    (board,) = boards.boards([tmp_path / "x", tmp_path / "y"], as_of="2026-11-01")
+    assert board.cells["a", 0]["fid"].value == 7.0
+
+
+def test_boards_need_neither_torch_nor_any_metric_nor_pandas(tmp_path):
+    results.append(tmp_path / "results.jsonl", ROWS)
+    script = (
+        "import sys; from genbench.cli.entry import main; main(['leaderboard', sys.argv[1]], standalone_mode=False);"
+        "heavy = {'torch', 'pandas', 'numpy', 'scipy', 'matplotlib', 'genbench.metrics', 'genbench.data'};"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2.00 ± 0.50" in done.stdout

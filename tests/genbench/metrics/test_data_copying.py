@@ -37,6 +37,14 @@ def test_the_null_distribution_is_standard_and_the_error_is_that_of_the_samples(
     assert np.mean([one.stderr for one in found]) == pytest.approx(np.std(found, ddof=1), rel=0.2)
 
 
+def test_the_null_distribution_is_standard_for_many_cells_too():
+    """The mean over cells has the deviation of the root of the sum of squared weights, here a third."""
+    rng = torch.Generator().manual_seed(5)
+    train = draw(1000, rng)
+    statistics = [memorization(train, draw(400, rng), draw(400, rng), cells=8) for _ in range(120)]
+    assert np.std(statistics) == pytest.approx(1, rel=0.25)
+
+
 def test_copies_are_far_below_zero_and_strangers_far_above():
     rng = torch.Generator().manual_seed(2)
     train, heldout = draw(600, rng), draw(300, rng)
@@ -60,10 +68,10 @@ def test_the_column_says_who_copies():
     parts = {"train": Features(train), "real": Features(heldout)}
     score = Memorization().compute(evidence(fake=Features(train[:300]), **parts))["memorization"]
     assert score.value < -3
-    assert score.detail == "copies training items"
+    assert score.detail == "nearer to the training items than held-out ones are"
     score = Memorization().compute(evidence(fake=Features(draw(300, rng)), **parts))["memorization"]
     assert score.detail == ""
-    assert Memorization.columns[0].better == "higher"
+    assert Memorization.columns[0].better == "zero"
 
 
 def test_cells_with_too_few_are_left_out():

@@ -16,8 +16,9 @@ from stand_in import evidence
 from genbench.contracts import Features
 from genbench.errors import DataError, InputError, Unsupported
 from genbench.metrics import Moments, MomentsBuilder
-from genbench.metrics.frechet import frechet_distance, frechet_influence
+from genbench.metrics.frechet import FrechetDistance, frechet_distance, frechet_influence
 from genbench.metrics.per_class import PerClassFid, frechet_distance_per_class
+from genbench.metrics.second_order import draw_effect
 from genbench.metrics.unbiased_fid import FidInfinity, fid_infinity
 
 with warnings.catch_warnings():
@@ -258,14 +259,83 @@ def test_fid_infinity_finds_the_distance_of_gaussians_where_fid_is_biased():
     assert np.mean([one.stderr for one in found]) == pytest.approx(noise, rel=0.25)
 
 
-def test_fid_infinity_is_seeded_and_says_when_samples_are_too_few():
+def test_the_bias_of_a_finite_side_has_its_closed_form_for_gaussians():
+    """Between N(0, a^2 I) and N(0, b^2 I) all s are a b, so that the sum is (a b / 2n) (D^2 + D) / 2."""
+    rng, dim, n, a, b = torch.Generator().manual_seed(6), 12, 4000, 1.5, 0.7
+    fake, real = (scale * torch.randn(n, dim, generator=rng, dtype=torch.float64) for scale in (a, b))
+    effect = draw_effect(Moments.of(fake), Moments.of(real), fake)
+    assert effect.bias == pytest.approx(a**2 * dim / n + a * b * (dim**2 + dim) / (4 * n), rel=0.05)
+    assert effect.variance**0.5 == pytest.approx(frechet_distance(real, fake).stderr, rel=1e-6)
+    other = draw_effect(Moments.of(real), Moments.of(fake), real)
+    assert other.variance**0.5 == pytest.approx(frechet_distance(fake, real).stderr, rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "dim"), [(20, 12), (12, 12), (9, 12)])
+def test_singular_covariances_have_finite_effects(n, dim):
+    real, fake = features(40, dim, 1).double(), features(n, dim, 2).double()
+    fake[:, -1] = 3
+    for own, other, samples in ((fake, real, fake), (real, fake, real)):
+        effect = draw_effect(Moments.of(own), Moments.of(other), samples)
+        assert np.isfinite([effect.bias, effect.variance]).all()
+        assert effect.bias > 0
+    influence = frechet_influence(real, fake)
+    expected = float(influence.var()) / n
+    assert draw_effect(Moments.of(fake), Moments.of(real), fake).variance == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_interval_is_that_of_endless_samples_and_items():
+    """Equal distributions are at distance 0, which FID of 100 samples is far from."""
+    rng, inside, plain = torch.Generator().manual_seed(7), 0, []
+    for _ in range(60):
+        sides = [Features(torch.randn(100, 6, generator=rng)) for _ in range(2)]
+        score = FrechetDistance().compute(evidence(real=sides[0], fake=sides[1]))["fid"]
+        inside += score.low <= 0 <= score.high
+        plain.append(score.value > 2 * score.stderr)
+        assert score.total_stderr > score.stderr
+    assert inside >= 53
+    assert np.mean(plain) > 0.8
+
+
+def test_statistics_allow_the_distance_and_no_more():
+    x, y = features(60, 4, 1), features(50, 4, 2)
+
+    class Alone:
+        def __init__(self, moments):
+            self.moments = moments
+
+        @property
+        def embeddings(self):
+            raise Unsupported("statistics hold no images")
+
+        def once(self, key, compute):
+            return self.moments if key == "moments" else compute()
+
+    expected = frechet_distance(x, y)
+    score = FrechetDistance().compute(evidence(real=Alone(Moments.of(x)), fake=Features(y)))["fid"]
+    assert (score.value, score.stderr, score.low) == (
+        pytest.approx(expected.value),
+        pytest.approx(expected.stderr),
+        None,
+    )
+    score = FrechetDistance().compute(evidence(real=Features(x), fake=Alone(Moments.of(y))))["fid"]
+    assert (score.value, score.stderr, score.biased) == (pytest.approx(expected.value), None, False)
+
+
+def test_fid_infinity_says_when_samples_are_too_few():
     x, y = features(100, 4, 1), features(100, 4, 2)
-    assert fid_infinity(x, y) == fid_infinity(x, y, seed=0) != fid_infinity(x, y, seed=1)
-    with pytest.raises(InputError, match="need at least 16"):
+    effect = draw_effect(Moments.of(y), Moments.of(x), y)
+    assert fid_infinity(x, y) == pytest.approx(frechet_distance(x, y) - effect.bias)
+    assert fid_infinity(x, y).stderr == pytest.approx(frechet_distance(x, y).stderr)
+    with pytest.raises(InputError, match="16 are needed"):
         fid_infinity(x, y[:15])
     score = FidInfinity().compute(evidence(real=Features(x), fake=Features(y)))["fid_infinity"]
     assert score.value == fid_infinity(x, y)
-    assert score.detail == "from parts of 25, 50, 100 samples"
+    other = draw_effect(Moments.of(x), Moments.of(y), x)
+    assert score.detail.startswith("against endless real items ")
+    assert score.total_stderr == pytest.approx((effect.variance + other.variance) ** 0.5)
+    assert score.low <= score.value - other.bias <= score.high
+    # Halves say how far second order goes, and the interval as far.
+    assert score.high - score.low >= 2 * 1.95 * score.total_stderr or score.low == 0
     with pytest.raises(Unsupported, match="too few"):
         FidInfinity().compute(evidence(real=Features(x), fake=Features(y[:15])))
 
@@ -285,9 +355,15 @@ def test_classes_are_compared_with_their_own():
     parts = {"real": Features(real), "fake": Features(fake), "real_labels": real_labels}
     named = evidence(**parts, fake_labels=fake_labels, classes=("cat", "dog", "owl"))
     score = PerClassFid().compute(named)["fid_class"]
-    assert score.value == pytest.approx(np.mean(list(found.values())))
+    bias = 0.0
+    for label in found:
+        sides = [side[own == label] for side, own in ((real, real_labels), (fake, fake_labels))]
+        first, second = (Moments.of(side) for side in sides)
+        bias += draw_effect(first, second, sides[0]).bias + draw_effect(second, first, sides[1]).bias
+    assert score.value == pytest.approx(np.mean(list(found.values())) - bias / 3)
+    assert not score.biased
     assert score.stderr == pytest.approx(np.linalg.norm([one.stderr for one in found.values()]) / 3)
-    assert score.detail == f"worst: class owl, {found[2]:.2f}"
+    assert score.detail.startswith("worst: class owl, ")
     nameless = PerClassFid().compute(evidence(**parts, fake_labels=fake_labels))["fid_class"]
     assert nameless.detail.startswith("worst: class 2"), "files have labels, and no names for them"
     with pytest.raises(Unsupported, match="class 2 has 30 real and 0 fake"):

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 import genbench
@@ -30,6 +31,21 @@ def test_the_standard_error_of_auroc_is_that_of_repeated_draws():
     draws = [auroc(rng.normal(0, 1, 80), rng.normal(1, 2, 120)) for _ in range(400)]
     spread = np.std([float(draw) for draw in draws], ddof=1)
     assert np.mean([draw.stderr for draw in draws]) == pytest.approx(spread, rel=0.12)
+
+
+def test_perfect_separation_is_never_without_an_interval():
+    perfect = auroc(np.arange(60.0), np.arange(100.0, 130.0))
+    assert (perfect.value, perfect.stderr, perfect.high) == (1, None, 1)
+    assert perfect.low == pytest.approx(1 - 3 / 30)
+    wrong = auroc(np.arange(100.0, 130.0), np.arange(60.0))
+    assert (wrong.value, wrong.low, wrong.high) == (0, 0, pytest.approx(0.1))
+
+
+@pytest.mark.parametrize("distance", [0.5, 2.5, 3.5])
+def test_the_interval_of_auroc_covers(distance):
+    rng, truth = np.random.default_rng(3), stats.norm.cdf(distance / 2**0.5)
+    draws = [auroc(rng.normal(0, 1, 200), rng.normal(distance, 1, 150)) for _ in range(200)]
+    assert np.mean([draw.low <= truth <= draw.high for draw in draws]) > 0.89  # 4 deviations below 95 percent
 
 
 def test_auroc_refuses_what_has_no_answer():

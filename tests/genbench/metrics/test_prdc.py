@@ -41,7 +41,7 @@ def test_balls_are_open_and_density_exceeds_one():
     crowded = density_coverage(real, torch.full((5, 1), 0.5), k=1)
     assert crowded.density == 2
     assert crowded.density.stderr == 0
-    assert density_coverage(real, torch.tensor([[2.0], [2.0]]), k=1).coverage.stderr is None, "too few for halves"
+    assert precision_recall(real, torch.tensor([[2.0], [2.0]]), k=1).recall.stderr is None, "too few for halves"
 
 
 def test_density_and_coverage_are_not_swapped_with_their_arguments():
@@ -50,6 +50,17 @@ def test_density_and_coverage_are_not_swapped_with_their_arguments():
     assert found.density > 0.8
     assert found.coverage == pytest.approx(0.5)
     assert density_coverage(real[:100], real).coverage == 1
+
+
+def test_the_error_of_coverage_counts_balls_that_hold_the_same_one_or_two():
+    real = torch.tensor([[0.0], [1.0], [10.0], [11.0], [20.0], [21.0], [30.0], [31.0]])
+    # With k = 1 each ball reaches 1 to either side, borders left out.
+    fake = torch.tensor([[0.5], [10.5], [10.6], [20.2], [20.4], [20.6], [30.7], [31.5]])
+    coverage = density_coverage(real, fake, k=1).coverage
+    assert coverage == 1
+    # One sample alone: those at 0 and 1 share theirs, 30 has one of the two of 31; two: 10 and 11 share theirs.
+    ones, twos = 2**2 + 1 - 3**2 / 8, 2**2 + 1
+    assert coverage.stderr == pytest.approx(max(0.75 * ones - 0.25 * twos, 0.75) ** 0.5 / 8)
 
 
 @pytest.mark.parametrize("spread", [0.8, 0.5])

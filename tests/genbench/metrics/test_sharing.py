@@ -53,7 +53,7 @@ def calls(monkeypatch) -> Counter[str]:
     count(moments, "root_factor")
     count(moments.Moments, "of")
     count(frechet.Comparison, "__init__")
-    count(frechet.Comparison, "error")
+    count(frechet.Comparison, "influence")
     count(data_copying, "centres_of")
     count(maximum_mean_discrepancy.CubicKernel, "within")
     return counter
@@ -70,9 +70,10 @@ def test_what_belongs_to_the_reference_is_found_once_and_the_rest_once_per_model
     real, train = Features(REAL), Features(TRAIN)
     for fake in MODELS:
         scores(names, real, train, fake)
-    # The real items once whole and once by each of two classes, the samples of three models likewise.
-    assert calls["of"] == calls["root_factor"] == (1 + 3) * (1 + 2)
-    assert calls["__init__"] == calls["error"] == 3 * (1 + 2)
+    # The real items once whole, by each of two classes and in two halves, the samples of three models likewise.
+    assert calls["of"] == calls["root_factor"] == (1 + 3) * (1 + 2 + 2)
+    assert calls["__init__"] == 3 * (1 + 2 + 2)
+    assert calls["influence"] == 3 * (1 + 2)
     # Real radii and the real items' distances to the training items once; the samples' radii and distances per model.
     assert calls["kth_distances"] == 2 + 3 * 2
     assert calls["centres_of"] == 1

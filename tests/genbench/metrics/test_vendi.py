@@ -66,6 +66,14 @@ def test_error_matches_simulation(order):
     assert claimed == pytest.approx(np.std(found, ddof=1), rel=0.15)
 
 
+def test_the_interval_is_that_of_endless_samples():
+    rng, spread = torch.Generator().manual_seed(9), torch.linspace(0.3, 2, 8)
+    truth = float(vendi_score(torch.randn(200_000, 8, generator=rng) * spread + 0.3))
+    scores = [vendi_score(torch.randn(60, 8, generator=rng) * spread + 0.3) for _ in range(200)]
+    assert np.mean([score.low <= truth <= score.high for score in scores]) > 0.88
+    assert np.mean([abs(score - truth) <= 1.96 * score.stderr for score in scores]) < 0.85, "the bias is not small"
+
+
 def test_no_error_is_claimed_for_few_samples():
     x = np.random.default_rng(4).normal(size=(60, 20))
     assert vendi_score(x).stderr is not None

@@ -83,7 +83,10 @@ def test_every_route_equals_brute_force(route, kind, dtype, shape, place, seed):
     memberships(first, second, [closed, opened], [outer])
     assert torch.equal(closed.inside, (distances <= mine[1, :, None]).any(0))
     assert torch.equal(opened.counts, (distances < mine[1, :, None]).sum(0))
-    assert torch.equal(opened.held, (distances < mine[1, :, None]).any(1))
+    inside = distances < mine[1, :, None]
+    assert torch.equal(opened.held, inside.sum(1))
+    alike = (inside[:, None] == inside[None]).all(2)
+    assert torch.equal(opened.members[:, None] == opened.members[None], alike), "balls of the same queries are known"
     assert torch.equal(outer.inside, (distances <= theirs[0]).any(1))
 
 

@@ -70,7 +70,7 @@ def test_a_sieve_changes_no_answer(kind, shape, place, crowded, seed):
     assert torch.equal(closed.inside, (distances <= mine[1, :, None]).any(0))
     assert torch.equal(outer.inside, (distances <= across[0]).any(1))
     assert torch.equal(opened.counts, (distances < mine[1, :, None]).sum(0))
-    assert torch.equal(opened.held, (distances < mine[1, :, None]).any(1))
+    assert torch.equal(opened.held, (distances < mine[1, :, None]).sum(1))
 
 
 def test_standard_errors_see_the_same_pairs(monkeypatch):

@@ -179,7 +179,7 @@ def test_a_folder_in_the_place_of_a_provider_is_an_error_that_names_it(tmp_path)
     (tmp_path / "zoo" / "__init__.py").touch()
     shown = run(
         "from genbench.plugins import registry; from genbench.errors import RegistryError\n"
-        "import warnings; warnings.simplefilter('ignore')\n"
+        "import warnings; warnings.simplefilter('error')\n"
         "assert 'fid' in registry.cards('metrics')\n"
         "for ask in (registry.models, lambda: registry.find('models', 'vae')):\n"
         "    try: print(list(ask()))\n"

@@ -304,7 +304,8 @@ def leading_error(own: Moments, other: Moments, samples: Tensor) -> float | None
     if samples.shape[1] <= LARGE or len(samples) < 2:
         return None
     device = own.mean.device
-    centred = samples[sample_rows(len(samples)).to(samples.device)].to(device).double() - own.mean
+    rows = sample_rows(len(samples)).to(samples.device).split(BLOCK_ELEMENTS // samples.shape[1])
+    centred = torch.cat([(samples[part].to(device).double() - own.mean).float() for part in rows])
     shift = own.mean - other.mean.to(device)
     deviation = reduced_deviation(centred, shift, own.covariance, other.covariance.to(device))
     return None if deviation is None else deviation / len(samples) ** 0.5

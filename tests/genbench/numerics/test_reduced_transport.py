@@ -27,7 +27,7 @@ def features(n: int, dim: int, steepness: float, scale: float) -> torch.Tensor:
 def test_leading_directions_give_the_error_to_two_digits(steepness, scale):
     real, fake = features(2000, 160, steepness, 1.0), features(1500, 160, steepness, scale) + 0.01
     first, second = Moments.of(real), Moments.of(fake)
-    centred = fake.double() - second.mean
+    centred = (fake.double() - second.mean).float()
     reduced = reduced_deviation(centred, second.mean - first.mean, second.covariance, first.covariance)
     exact = float(frechet_influence(real, fake).std())
     assert reduced == pytest.approx(exact, rel=0.02)
@@ -41,6 +41,15 @@ def test_features_without_leading_directions_take_the_whole_map(monkeypatch):
     )
     monkeypatch.setattr(reduced_transport, "SHARE", 1e9)
     assert frechet_distance(real, fake).stderr < 0.9 * float(frechet_influence(real, fake).std()) / 500**0.5
+
+
+@pytest.mark.parametrize("scale", [1e-24, 1e-6, 1e6, 1e24])
+def test_errors_scale_as_the_distance_does(scale):
+    real, fake = features(600, 160, 2.0, 1.0), features(500, 160, 2.0, 1.1)
+    expected = frechet_distance(real, fake).stderr
+    assert frechet_distance(scale * real.double(), scale * fake.double()).stderr == pytest.approx(
+        expected * scale**2, rel=0.02
+    )
 
 
 def test_rows_are_spread_evenly_and_the_same_each_time(monkeypatch):

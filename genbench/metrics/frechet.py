@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from genbench.contracts import Column, Evidence, Features, Reads, Score
+from genbench.contracts import Column, Evidence, Features, Holds, Reads, Score
 from genbench.errors import InputError, Unsupported
 from genbench.metrics.scores import as_score
 from genbench.metrics.second_order import DrawEffect, draw_effect
@@ -71,19 +71,22 @@ def frechet_influence(real: Array | Moments, fake: Array | Moments, y: Array | N
     return Comparison(first, second).influence(y)
 
 
+Halves = Callable[[], Sequence[Moments]]
+
+
 @dataclass(frozen=True, eq=False)
 class Compared:
     """The distance of two sides, and what their draws do to it; `stderr` is over the draw of the fake samples.
 
-    A side that is known by its moments alone has no `samples`; sides of few samples are compared within their span and
-    have no `moments`. `real_halves` gives the moments of the real side's halves.
+    A side that is known by its moments alone has no `samples`, and of one that is too large some stand for all; sides
+    of few samples are compared within their span and have no `moments`. `halves` give the moments of either side's.
     """
 
     distance: float
     stderr: float | None
     moments: tuple[Moments, Moments] | None = None
     samples: tuple[Tensor | None, Tensor | None] = (None, None)
-    real_halves: Callable[[], Sequence[Moments]] | None = None
+    halves: tuple[Halves, Halves] | None = None
 
     @cached_property
     def real_effect(self) -> DrawEffect | None:
@@ -111,7 +114,9 @@ class Compared:
     @property
     def enough(self) -> bool:
         """Whether both sides have so many samples that second order is most of their bias, in halves of them too."""
-        return all(x is not None and len(x) >= SAMPLES_PER_DIMENSION * x.shape[1] for x in self.samples)
+        if self.moments is None or None in self.samples:
+            return False
+        return all(side.n is not None and side.n >= SAMPLES_PER_DIMENSION * len(side.mean) for side in self.moments)
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -129,12 +134,10 @@ class Compared:
 
     def _truth_of_halves(self) -> float:
         """The distance without its bias between halves of both sides: the mean of two."""
-        x, y = self.samples
-        assert x is not None
-        assert y is not None
+        assert self.halves is not None
+        x, y = (_some_of(samples) for samples in self.samples if samples is not None)
         truths = []
-        reals = half_moments(x) if self.real_halves is None else self.real_halves()
-        for start, (real, fake) in enumerate(zip(reals, half_moments(y), strict=True)):
+        for start, (real, fake) in enumerate(zip(*(halves() for halves in self.halves), strict=True)):
             bias = draw_effect(real, fake, x[start::2]).bias + draw_effect(fake, real, y[start::2]).bias
             truths.append(Comparison(real, fake).distance() - bias)
         return sum(truths) / len(truths)
@@ -143,7 +146,7 @@ class Compared:
         samples = self.samples[side]
         if samples is None or self.moments is None:
             return None
-        return draw_effect(self.moments[side], self.moments[1 - side], samples)
+        return draw_effect(self.moments[side], self.moments[1 - side], _some_of(samples))
 
 
 def comparison_of(real: Array | Moments, fake: Array) -> Compared:
@@ -151,7 +154,8 @@ def comparison_of(real: Array | Moments, fake: Array) -> Compared:
     x, y = _features(real), as_features("fake", fake)
     if isinstance(x, Moments):
         return _by_moments(x, Moments.of(y), None, y)
-    return _of_few(x, y) or _by_moments(Moments.of(x), Moments.of(y), x, y)
+    few, halves = _of_few(x, y), (lambda: half_moments(x), lambda: half_moments(y))
+    return few or replace(_by_moments(Moments.of(x), Moments.of(y), x, y), halves=halves)
 
 
 def _features(real: Array | Moments) -> Tensor | Moments:
@@ -164,27 +168,34 @@ def _moments(real: Tensor | Moments) -> Moments:
 
 def compared(real: Features, fake: Features) -> Compared:
     """The comparison of two sides, of which each keeps its own moments and their root for the next."""
-    x, y = _embeddings(real), _embeddings(fake)
+    x, y = _rows(real), _rows(fake)
     few = None if x is None or y is None else _of_few(x, y)
-    if few is not None:
-        return few
-    whole = _by_moments(moments_of(real), moments_of(fake), x, y)
-    if x is None:
-        return whole
-    return replace(whole, real_halves=lambda: real.once("moments of halves", lambda: half_moments(x)))
+    halves = (lambda: halves_of(real), lambda: halves_of(fake))
+    return few or replace(_by_moments(moments_of(real), moments_of(fake), x, y), halves=halves)
 
 
-def _embeddings(features: Features) -> Tensor | None:
-    """None for features that are known by their moments alone."""
+def _rows(features: Features) -> Tensor | None:
+    """The features (n, D), or some that stand for them; None for those that are known by their moments alone."""
     try:
-        return features.embeddings
+        return features.once("rows", lambda: features.embeddings)
     except Unsupported:
         return None
+
+
+def size_of(features: Features) -> tuple[int, int]:
+    """Samples and features. Raises Unsupported where they are known by their moments alone."""
+    n, dim = features.once("size", lambda: tuple(features.embeddings.shape))
+    return n, dim
 
 
 def moments_of(features: Features) -> Moments:
     """The moments of one side, found once."""
     return features.once("moments", lambda: Moments.of(features.embeddings))
+
+
+def halves_of(features: Features) -> Sequence[Moments]:
+    """The moments of both halves of one side, found once."""
+    return features.once("moments of halves", lambda: half_moments(features.embeddings))
 
 
 def half_moments(x: Tensor) -> tuple[Moments, Moments]:
@@ -199,13 +210,18 @@ def _by_moments(real: Moments, fake: Moments, x: Tensor | None, y: Tensor | None
     return Compared(comparison.distance(), error, (real, fake), (x, y))
 
 
+def _some_of(samples: Tensor) -> Tensor:
+    """All of few features; of many some samples, which are enough to know their fourth moments of."""
+    return samples if samples.shape[1] <= LARGE else samples[sample_rows(len(samples)).to(samples.device)]
+
+
 def _of_few(x: Tensor, y: Tensor) -> Compared | None:
     few = _within_the_span(x, y)
-    return few and Compared(few[0], _error(few[1]), samples=(x, y))
+    return few and Compared(few[0], _error(few[1], len(y)), samples=(x, y))
 
 
-def _error(influence: Tensor) -> float:
-    return float(influence.std() / len(influence) ** 0.5)
+def _error(influence: Tensor, n: int) -> float:
+    return float(influence.std() / n**0.5)
 
 
 def _match(real: int, fake: int) -> None:
@@ -269,10 +285,13 @@ class Comparison:
         return nuclear_norm(self.product, product_method(self.product))
 
     def error(self, y: Array) -> float:
-        """The standard error of the distance over the draw of the fake samples y (n, D), to two digits or better."""
+        """The standard error of the distance over the draw of the fake samples, to two digits or better.
+
+        They are y (r, D), or y stands for them.
+        """
         samples = as_features("fake", y)
         error = leading_error(self.fake, self.real, samples)
-        return _error(self.influence(samples)) if error is None else error
+        return _error(self.influence(samples), self.fake.n or len(samples)) if error is None else error
 
     def influence(self, y: Array) -> Tensor:
         """As `frechet_influence` says, of samples y (n, D): float64 (n,)."""
@@ -297,18 +316,20 @@ def _quadratic(x: Tensor, upper: Tensor) -> Tensor:
 
 
 def leading_error(own: Moments, other: Moments, samples: Tensor) -> float | None:
-    """The standard error over the draw of the samples (n, D) of the moments `own`, to two digits.
+    """The standard error over the draw of the samples of the moments `own`, to two digits; (r, D) stand for them.
 
     None for few features, and where leading directions do not settle it.
     """
     if samples.shape[1] <= LARGE or len(samples) < 2:
         return None
     device = own.mean.device
-    rows = sample_rows(len(samples)).to(samples.device).split(BLOCK_ELEMENTS // samples.shape[1])
-    centred = torch.cat([(samples[part].to(device).double() - own.mean).float() for part in rows])
+    some = _some_of(samples)
+    centred = torch.cat(
+        [(some[part].to(device).double() - own.mean).float() for part in parts_of(some, BLOCK_ELEMENTS)]
+    )
     shift = own.mean - other.mean.to(device)
     deviation = reduced_deviation(centred, shift, own.covariance, other.covariance.to(device))
-    return None if deviation is None else deviation / len(samples) ** 0.5
+    return None if deviation is None else deviation / (own.n or len(samples)) ** 0.5
 
 
 def compared_once(evidence: Evidence) -> Compared:
@@ -328,13 +349,14 @@ class FrechetDistance:
     version: ClassVar[int] = 2
     columns = (Column("fid", "FID", "lower", digits=2, note=NOTE, general="Fréchet distance"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
+    holds: ClassVar[Holds] = "moments"
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
         comparison = compared_once(evidence)
-        fake = comparison.samples[1]
-        few = fake is not None and len(fake) <= fake.shape[1]
-        detail = ""
-        if fake is not None and few:
-            detail = f"{len(fake)} samples do not fill {fake.shape[1]} dimensions; biased upwards"
+        few, detail = False, ""
+        if comparison.samples[1] is not None:
+            n, dim = size_of(evidence.fake)
+            few = n <= dim
+            detail = f"{n} samples do not fill {dim} dimensions; biased upwards" if few else ""
         return {"fid": as_score(comparison.estimate, detail, biased=few)}

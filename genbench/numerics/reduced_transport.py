@@ -25,7 +25,12 @@ LEAST = 1e-60  # of a variance: below, squares in float32 lose their digits
 
 def sample_rows(n: int) -> Tensor:
     """The places of at most SAMPLES of n rows, evenly spread."""
-    return torch.arange(0, n, -(-n // SAMPLES))
+    return torch.arange(0, n, row_step(n))
+
+
+def row_step(n: int) -> int:
+    """Every how many-th of n rows is looked at: an odd number, so that even and odd rows alternate."""
+    return -(-n // SAMPLES) | 1
 
 
 def leading_directions(matrix: Tensor, count: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     line("| what | by | least seconds | times genbench | peak MB |")
     line("| --- | --- | ---: | ---: | ---: |")
     timings: list[table.Timing] = []
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0
     for group in dict.fromkeys(run.group for run in measured):
         runs = [run for run in measured if run.group == group]
         # The least of all rounds: whatever else the machine does can only make a round longer.
@@ -76,5 +78,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
                 seconds = [float(f"{number:.4g}") for number in (ours, run.stats.min)]
                 rounded = round(run.stats.min / ours, 2)
                 who = table.processor(), torch.get_num_threads()
-                timings.append(table.Timing(*who, what, size, seconds[0], library, seconds[1], rounded))
+                timings.append(table.Timing(*who, what, size, seconds[0], library, seconds[1], rounded, load))
     table.write(timings)

@@ -12,13 +12,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-NUMBERS = ("genbench", "peer", "ratio")
+NUMBERS = ("genbench", "peer", "ratio", "load")
 SPEED = Path(__file__).resolve().parents[2] / "leaderboards" / "speed.csv"
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Least seconds of genbench and of one peer, for one thing at one size; `ratio` is peer over genbench."""
+    """Least seconds of genbench and of one peer, for one thing at one size; `ratio` is peer over genbench.
+
+    `load` is how many processes wanted to run at the time: more than the threads, and other work was going on.
+    """
 
     machine: str
     threads: int
@@ -28,6 +31,7 @@ class Timing:
     peer_name: str
     peer: float
     ratio: float
+    load: float = 0.0
 
 
 def processor() -> str:
@@ -73,9 +77,12 @@ def markdown(timings: Iterable[Timing]) -> str:
     """One table for each machine: a line for each thing at each size, a column of ratios for the peers."""
     rows, lines = list(timings), []
     for machine, threads in dict.fromkeys((row.machine, row.threads) for row in rows):
-        lines += [f"{machine}, {threads} threads:", "", "| what | size | genbench | times as long |"]
-        lines.append("| --- | --- | ---: | --- |")
         here = [row for row in rows if (row.machine, row.threads) == (machine, threads)]
+        busiest = max(row.load for row in here)
+        beside = f" (beside other work, load up to {busiest:.1f})" if busiest > threads + 1 else ""
+        named = f"{threads} thread{'s' if threads > 1 else ''}"
+        lines += [f"{machine}, {named}{beside}:", "", "| what | size | genbench | times as long |"]
+        lines.append("| --- | --- | ---: | --- |")
         for what, size in dict.fromkeys((row.what, row.size) for row in here):
             same = [row for row in here if (row.what, row.size) == (what, size)]
             peers = ", ".join(f"{row.peer_name} {row.ratio:.1f}" for row in same)

@@ -94,16 +94,16 @@ def test_errors_from_leading_directions(device, monkeypatch):
 @pytest.mark.parametrize("route", [None, *distance_products.ROUTES])
 def test_neighbours_and_balls(device, route, monkeypatch):
     """Each way to make products, and the one that the device is measured to like best: the answers are the same."""
-    x, y = features(400, 64, steepness=0.3), features(300, 64, 1.1, steepness=0.3)
+    x, y = features(400, 512, steepness=0.3), features(300, 512, 1.1, steepness=0.3)
     expected = metrics.manifold_metrics(x, y, k=3, density_k=5)
     nearest = nearest_distances(x.double(), y.double(), 2)
     monkeypatch.setattr(distance_products, "SMALL", 0)
     if route is not None:
-        name = route if route in distance_products.rates(device).routes else "float32"
+        offered = route if route in distance_products.rates(device).routes else "float32"
         monkeypatch.setattr(
             distance_products,
             "choose",
-            lambda frame, first, second, k: distance_products.Route.fitted(name, frame.shift(first)),
+            lambda frame, first, second, k: distance_products.Route.fitted(offered, frame.shift(first)),
         )
     there = metrics.manifold_metrics(x.to(device), y.to(device), k=3, density_k=5)
     for name in ("precision", "recall", "density", "coverage"):

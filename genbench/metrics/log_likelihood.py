@@ -38,7 +38,7 @@ def _score(log_prob: LogProbs, nll: Estimate, detail: str, unit: float = 1.0) ->
     if log_prob.interval is not None:
         lower, upper = log_prob.interval
         low, high = (nll - upper) / unit, (nll - lower) / unit
-    return Score(nll / unit, nll.stderr / unit, log_prob.kind, detail, low, high)
+    return Score(nll / unit, nll.stderr / unit, log_prob.kind, detail, low, high, nats=unit)
 
 
 @dataclass(frozen=True, slots=True)

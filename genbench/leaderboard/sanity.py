@@ -86,7 +86,7 @@ def seen_from(own: Sequence[Reading]) -> tuple[str, float | None]:
     It reacts from the least strength from which on every stronger one has the same verdict, "worse" or "better"; the
     verdict is "same" where the strongest fault is not seen.
     """
-    last = own[-1].verdict
+    last: Verdict = own[-1].verdict if own else "unknown"
     if last not in ("worse", "better"):
         return last, None
     start = len(own)
@@ -121,7 +121,7 @@ def sheet(found: Sequence[Reading]) -> tables.Sheet:
         [
             heading(row),
             cell_text(row),
-            *(_text(cells[row.column, fault]) if (row.column, fault) in cells else "" for fault in faults),
+            *(_text(cells.get((row.column, fault), [])) for fault in faults),
         ]
         for row in columns
     ]
@@ -130,12 +130,16 @@ def sheet(found: Sequence[Reading]) -> tables.Sheet:
     notes = [
         "A number is the strength from which on the column is worse than for real items, beyond its error (5 % of a "
         "line together); praised: the column is better there, so that it rewards the fault; no: it does not see "
-        "even the strongest; ?: it has no error to judge by.",
+        "even the strongest; ?: it has no number there, or no error to judge by.",
     ]
     blind = [
         f"{fault}: praised by {names}"
         for fault in faults
-        if (names := ", ".join(row.title for row in columns if seen_from(cells[row.column, fault])[0] == "better"))
+        if (
+            names := ", ".join(
+                row.title for row in columns if seen_from(cells.get((row.column, fault), []))[0] == "better"
+            )
+        )
     ]
     return tables.Sheet(title, heads, lines, [*notes, *blind], frozenset({0}), fixed=2)
 
@@ -183,9 +187,7 @@ def _figure(found: Sequence[Reading]) -> Figure:
     panel = figure.subplots()
     for line, row in enumerate(columns):
         for place, fault in enumerate(faults):
-            own = cells.get((row.column, fault))
-            if own is None:
-                continue
+            own = cells.get((row.column, fault), [])
             verdict, strength = seen_from(own)
             strengths = [reading.strength for reading in own]
             late = 0.0 if strength is None else strengths.index(strength) / max(len(own) - 1, 1)

@@ -16,7 +16,7 @@ from genbench.cli.entry import main
 from genbench.errors import InputError
 from genbench.evaluation import benchmarks, sanity
 from genbench.evaluation.faults import FAULTS, Faulty
-from genbench.leaderboard.sanity import Reading, readings, seen_from, sheet
+from genbench.leaderboard.sanity import Reading, readings, save, seen_from, sheet
 from genbench.seeding import scoped
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
@@ -142,6 +142,16 @@ def test_the_sheet_says_what_is_praised():
     (line,) = sheet(found).lines
     assert line[-1] == "praised 1"
     assert any("f: praised by FID" in note for note in sheet(found).notes)
+
+
+def test_a_column_that_has_no_number_for_a_fault_stays_in_the_table(tmp_path):
+    found = readings(
+        [replace(ROW, value=10.0, stderr=1.0), replace(ROW, column="is", title="IS", value=3.0, stderr=0.1, place=1)],
+        [*faulty([9.0, 30.0]), ("g", "share", 1.0, [replace(ROW, column="is", value=9.0, stderr=0.1)])],
+    )
+    assert [line[2:] for line in sheet(found).lines] == [["1", "?"], ["?", "1"]]
+    save(found, tmp_path)
+    assert (tmp_path / "sanity.png").stat().st_size > 1000
 
 
 def test_the_command_writes_a_table_and_a_picture(tmp_path):

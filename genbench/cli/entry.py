@@ -23,6 +23,7 @@ COMMANDS = {
     "train": "genbench.cli.train:train",
     "leaderboard": "genbench.cli.leaderboard:leaderboard",
     "diff": "genbench.cli.leaderboard:diff",
+    "sanity": "genbench.cli.sanity:sanity",
     "list": "genbench.cli.listing:list_command",
     "check": "genbench.cli.check:check",
 }

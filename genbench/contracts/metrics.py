@@ -83,6 +83,8 @@ class Score:
 
     `stderr` holds the real items fixed; `total_stderr` covers their draw too. `low` and `high`, given together, say
     between which values an estimate lies. `biased` says that the number is known to be off, for the reason in `detail`.
+    `nats` is how many nats one unit is, of a number that is the mean of the held-out items' negative log-probabilities
+    up to a constant that all models share: such models are compared in pairs, item by item.
     """
 
     value: float
@@ -93,6 +95,7 @@ class Score:
     high: float | None = None
     total_stderr: float | None = None
     biased: bool = False
+    nats: float | None = None
 
 
 class Evidence(Protocol):

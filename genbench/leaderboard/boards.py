@@ -15,6 +15,7 @@ from genbench.errors import GenbenchWarning, ResultsError
 from genbench.leaderboard import rendering, tables
 from genbench.leaderboard.ranking import Ranking
 from genbench.storage import atomic, results
+from genbench.storage.log_probs import Lookup
 from genbench.storage.results import Result
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ def read(folder: Path | str, benchmark: str | None = None) -> list[Result]:
     return rows
 
 
+def items(*folders: Path | str) -> Lookup:
+    """The log-probabilities item by item that lie beside the rows of results folders (or of ``results.jsonl``)."""
+    paths = [Path(folder) for folder in folders]
+    return Lookup(folders=[path.parent if path.suffix == ".jsonl" else path for path in paths])
+
+
 def boards(folders: Iterable[Path | str], sort: str | None = None, as_of: str | None = None) -> list[Board]:
     """One board per benchmark over the rows of all folders together, of rows until a time where one is given.
 
@@ -84,7 +91,8 @@ def boards(folders: Iterable[Path | str], sort: str | None = None, as_of: str | 
     if len(chosen) > 1:  # of one folder, the order of its lines is the better witness
         rows.sort(key=lambda row: row.moment)
     names = dict.fromkeys(row.benchmark for row in rows)
-    return [Board.of([row for row in rows if row.benchmark == name], sort=sort) for name in names]
+    kept = items(*chosen)
+    return [Board.of([row for row in rows if row.benchmark == name], sort=sort, items=kept) for name in names]
 
 
 def readable(folders: Iterable[Path]) -> list[Path]:

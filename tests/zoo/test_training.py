@@ -11,7 +11,7 @@ from torch import nn
 import zoo
 from genbench.contracts import Budget, Dataset, SampleSpec
 from zoo import presets
-from zoo.training import Options, Split, decaying, minimise, validated
+from zoo.training import Batches, Options, Redrawn, Split, decaying, minimise, validated
 
 SPEC = SampleSpec((4,), 2)
 
@@ -93,6 +93,25 @@ def test_validation_items_come_from_the_train_split_or_their_makers():
     set_aside = replace(dataset, validation=torch.ones(20, 4, dtype=torch.uint8))
     assert validated(set_aside, 7).validation.sum() == 28
     assert len(validated(set_aside, 7).train) == 50
+
+
+def test_items_with_intensities_are_drawn_anew_with_these_chances():
+    levels = torch.tensor([0, 51, 204, 255], dtype=torch.uint8)
+    data = replace(items(1000), intensities=levels.expand(1000, 4))
+    split = validated(data, 100)
+    assert torch.equal(
+        split.validation, data.train[torch.randperm(1000, generator=torch.Generator().manual_seed(0))[:100]]
+    )
+    feed = Batches(split.train, 900)
+    epochs = torch.stack([next(feed) for _ in range(20)])
+    assert epochs.dtype == torch.uint8
+    assert (epochs[..., 0] == 0).all()
+    assert (epochs[..., 3] == 1).all()
+    assert not torch.equal(epochs[0], epochs[1])
+    error = (0.2 * 0.8 / 18_000) ** 0.5
+    assert epochs[..., 1].double().mean().item() == pytest.approx(0.2, abs=5 * error)
+    assert epochs[..., 2].double().mean().item() == pytest.approx(0.8, abs=5 * error)
+    assert isinstance(validated(data, 0).train, Redrawn)
 
 
 def test_presets_have_their_say_in_order():

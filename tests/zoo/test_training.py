@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from dataclasses import dataclass, replace
 
 import pytest
@@ -11,6 +13,7 @@ from torch import nn
 import zoo
 from genbench.contracts import Budget, Dataset, SampleSpec
 from zoo import presets
+from zoo.checkpoints import SHIPPED as CHECKPOINTS
 from zoo.training import Batches, Options, Redrawn, Split, decaying, minimise, validated
 
 SPEC = SampleSpec((4,), 2)
@@ -133,3 +136,18 @@ def test_presets_have_their_say_in_order():
 
 def test_every_preset_belongs_to_a_model_of_the_catalogue():
     assert set(presets.PRESETS) <= {card.name for card in zoo.catalogue()}
+
+
+CLAIMS = [(card, claim) for card in zoo.catalogue() for claim in card.published]
+
+
+@pytest.mark.parametrize(("card", "claim"), CLAIMS, ids=lambda value: getattr(value, "name", None))
+def test_the_training_beside_a_published_number_is_that_of_the_presets(card, claim):
+    module, _, target = card.target.partition(":")
+    kind = getattr(importlib.import_module(module), target.removesuffix(".build"))
+    recipe = kind.recipe(SampleSpec((1, 28, 28), 256 if claim.benchmark == "mnist" else 2))
+    assert claim.budget.startswith(f"{recipe.steps:,} steps of {recipe.batch}")
+    record = CHECKPOINTS / claim.benchmark / f"{card.name}.json"
+    if record.exists():
+        config = json.loads(record.read_text())["config"]
+        assert (config["steps"], config["batch"]) == (recipe.steps, recipe.batch)

@@ -13,6 +13,11 @@ CARDS = (
         year=2006,
         benchmarks=(GREY, BINARY),
         capabilities=("truncation", "reconstruction", *LATENT),
+        deviations=(
+            "a Gaussian fitted to the codes afterwards, which the paper does not have (Ghosh et al. 2020)",
+            "two layers of SiLU trained together by Adam, without pretraining as stacked machines",
+            "squared error and a penalty on the codes, where the paper has the cross-entropy",
+        ),
     ),
     ModelCard(
         "denoising-autoencoder",
@@ -23,6 +28,11 @@ CARDS = (
         year=2008,
         benchmarks=(GREY, BINARY),
         capabilities=("reconstruction", "training"),
+        deviations=(
+            "one network trained as a whole, where the paper stacks layers to pretrain a classifier",
+            "values replaced by random levels at a rate drawn for each item, where the paper sets a fixed share to 0",
+            "a distribution of each pixel's level, sampled by the chain of Bengio et al. (2013) with falling noise",
+        ),
     ),
     ModelCard(
         "vae",

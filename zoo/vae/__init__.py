@@ -54,6 +54,20 @@ CARDS = (
         ),
     ),
     ModelCard(
+        "vae-median",
+        "zoo.vae.median:vae",
+        "the same model, samples decoded to medians without the noise of their pixels",
+        family="vae",
+        reference="Kingma, Welling, Auto-Encoding Variational Bayes",
+        year=2014,
+        benchmarks=(GREY, BINARY),
+        capabilities=("latent",),
+        deviations=(
+            "the median of p(x|z) in place of a draw of it, which is what the likelihood of vae is about",
+            "otherwise the checkpoint of vae, with its deviations",
+        ),
+    ),
+    ModelCard(
         "vae-iwae",
         "zoo.vae.vae_iwae:IWAE.build",
         "trained by the importance-weighted bound of 50 draws",
@@ -115,6 +129,20 @@ CARDS = (
             "no prior over the weights beyond weight decay",
         ),
         published=(Published(MNIST_BINARY, 86.60, "Rezende et al. 2014", "40,000 steps of 100"),),
+    ),
+    ModelCard(
+        "dlgm-median",
+        "zoo.vae.median:dlgm",
+        "the same model, samples decoded to medians without the noise of their pixels",
+        family="vae",
+        reference="Rezende, Mohamed, Wierstra, Stochastic Backpropagation in Deep Generative Models",
+        year=2014,
+        benchmarks=(GREY, BINARY),
+        capabilities=("latent",),
+        deviations=(
+            "the median of p(x|z) in place of a draw of it, which is what the likelihood of dlgm is about",
+            "otherwise the checkpoint of dlgm, with its deviations",
+        ),
     ),
     ModelCard(
         "discrete-vae",

@@ -54,7 +54,7 @@ CARDS = (
         benchmarks=(BINARY,),
         capabilities=("log_prob", "reconstruction", "training"),
         deviations=(
-            "greedy training alone, without the up-down fine-tuning",
+            "greedy training alone: the up-down fine-tuning is an option that the shipped checkpoint does without",
             "the top machine starts as the first one turned over",
             "Adam with a cosine schedule and averaged weights in place of gradient ascent with momentum",
         ),
@@ -77,7 +77,7 @@ CARDS = (
         benchmarks=(BINARY,),
         capabilities=("log_prob", "reconstruction", "training"),
         deviations=(
-            "the shipped checkpoint was trained jointly from nothing, without the greedy pretraining of the paper",
+            "couplings and chains start from contrastive divergence of one or a few steps for each layer",
             "Adam with a cosine schedule and averaged weights in place of gradient ascent with momentum",
         ),
         published=(

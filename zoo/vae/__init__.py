@@ -193,7 +193,7 @@ CARDS = (
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", "training"),
         deviations=(
-            "on the digits codes moved by a loss, 2 x 2 and one on top; on MNIST averaged codes, 14 x 14 and 7 x 7 on top",
+            "on the digits codes moved by a loss, one over 2 x 2; on MNIST averaged codes, 7 x 7 over 14 x 14",
             "unused codes are moved onto vectors of the minibatch (Dhariwal 2020)",
             "a PixelCNN without attention as the top prior",
         ),

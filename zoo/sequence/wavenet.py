@@ -173,7 +173,7 @@ class WaveNet(Model):
         symbols = require_levels("wavenet", spec) <= 32
         if symbols and spec.size <= 64:
             return Config(largest=largest, symbols=True, dropout=0.2, steps=1500, batch=32)
-        return Config(largest=largest, symbols=symbols, batch=max(1, min(8, 8192 // spec.size)))
+        return Config(largest=largest, symbols=symbols, batch=max(1, min(4, 8192 // spec.size)))
 
     @property
     def receptive_field(self) -> int:

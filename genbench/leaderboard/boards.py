@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genbench.errors import GenbenchWarning, ResultsError
-from genbench.leaderboard import rendering, tables
+from genbench.leaderboard import published, rendering, tables
 from genbench.leaderboard.ranking import Ranking
+from genbench.plugins import registry
 from genbench.storage import atomic, results
 from genbench.storage.log_probs import Lookup
 from genbench.storage.results import Result
@@ -27,12 +28,17 @@ class Board(Ranking):
     """A ranking that can be printed and saved."""
 
     def to_markdown(self) -> str:
-        """Tables for a README, wide boards in several parts, with the notes below them."""
-        return tables.markdown(rendering.sheet(self))
+        """Tables for a README, wide boards in several parts, with the notes below them, and published numbers."""
+        return "\n".join(tables.markdown(sheet) for sheet in self._sheets())
 
     def to_html(self) -> str:
-        """The table as a fragment of HTML, its title as the caption, notes as paragraphs."""
-        return tables.to_html(rendering.sheet(self))
+        """The table as a fragment of HTML, its title as the caption, notes as paragraphs, and published numbers."""
+        return "".join(tables.to_html(sheet) for sheet in self._sheets())
+
+    def _sheets(self) -> list[tables.Sheet]:
+        """The board, and what papers report on its data."""
+        claims = published.sheet(self, registry.models())
+        return [rendering.sheet(self)] if claims is None else [rendering.sheet(self), claims]
 
     def to_csv(self) -> str:
         """`table` as CSV; a spreadsheet takes no name in it for a formula."""
@@ -53,6 +59,8 @@ class Board(Ranking):
         column that there is not.
         """
         rendering.show(self, console, columns, top, always)
+        if (claims := published.sheet(self, registry.models())) is not None:
+            tables.show(claims, console)
 
     def save(self, folder: Path) -> None:
         """Write ``leaderboard.csv`` and ``.md``, and what the numbers are as ``leaderboard.json``, each atomically."""

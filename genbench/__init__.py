@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from genbench import likelihood, metrics
     from genbench.contracts import Budget, Dataset, SampleSpec, Setting
     from genbench.errors import GenbenchError
+    from genbench.evaluation import adapters
+    from genbench.evaluation.adapters import adapt
     from genbench.evaluation.check import check
     from genbench.evaluation.evaluate import Report, evaluate, tradeoff
     from genbench.evaluation.extraction import Reading
@@ -39,6 +41,8 @@ _HOMES = {
     "SampleSpec": "genbench.contracts",
     "Scores": "genbench.evaluation.score",
     "Setting": "genbench.contracts",
+    "adapt": "genbench.evaluation.adapters",
+    "adapters": "genbench.evaluation.adapters",
     "check": "genbench.evaluation.check",
     "evaluate": "genbench.evaluation.evaluate",
     "leaderboard": "genbench.leaderboard",
@@ -50,7 +54,7 @@ _HOMES = {
     "tradeoff": "genbench.evaluation.evaluate",
 }
 
-_MODULES = {"leaderboard", "likelihood", "linalg", "metrics"}
+_MODULES = {"adapters", "leaderboard", "likelihood", "linalg", "metrics"}
 
 __all__ = [
     "Benchmark",
@@ -66,6 +70,8 @@ __all__ = [
     "SampleSpec",
     "Scores",
     "Setting",
+    "adapt",
+    "adapters",
     "check",
     "evaluate",
     "leaderboard",
@@ -81,7 +87,10 @@ __all__ = [
 class _Alias(MetaPathFinder, Loader):
     """Lets ``from genbench.linalg import sqrtm`` reach the public module wherever its room is."""
 
-    targets = {"genbench.linalg": "genbench.numerics.linalg"}  # noqa: RUF012
+    targets = {  # noqa: RUF012
+        "genbench.adapters": "genbench.evaluation.adapters",
+        "genbench.linalg": "genbench.numerics.linalg",
+    }
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
         return ModuleSpec(fullname, self) if fullname in self.targets else None

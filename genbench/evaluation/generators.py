@@ -30,7 +30,7 @@ PROBE = 16  # samples whose bytes identify a generator that declares no version
 MOST = 1e-6  # nats by which rounding may lift the log of a mass above 0
 ERRORS = 6  # of how many of its standard errors a log of a mass may be above 0
 FILES = (".npz", ".npy", ".pt", ".ts", ".pt2")  # of samples, TorchScript and torch.export
-FILE_TARGET = "genbench.evaluation.adapters:of_setting"
+FILE_TARGET = "genbench.evaluation.adapters.files:of_setting"
 
 shielded = guarded
 

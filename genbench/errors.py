@@ -9,6 +9,7 @@ __all__ = [
     "GenbenchWarning",
     "InputError",
     "ModelError",
+    "OutOfMemoryError",
     "RegistryError",
     "ResultsError",
     "Unsupported",
@@ -37,6 +38,10 @@ class DataError(GenbenchError):
 
 class ModelError(GenbenchError):
     """A generator broke its contract, or its checkpoint is missing, damaged or for another architecture."""
+
+
+class OutOfMemoryError(ModelError):
+    """A generator needed more memory than there is, on whichever device."""
 
 
 class ResultsError(GenbenchError):

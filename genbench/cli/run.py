@@ -59,6 +59,7 @@ HOME = Path("leaderboards")
 )
 @click.option("--columns", help="Columns to print: all, or names separated by commas.  [default: the main ones]")
 @click.option("--top", type=click.IntRange(min=1), help="Print so many of the best models.  [default: 20]")
+@options.batch_size
 @options.as_json
 @options.computing
 def run(
@@ -77,6 +78,7 @@ def run(
     save_samples: Path | None,
     columns: str | None,
     top: int | None,
+    batch_size: int | None,
     as_json: bool,
     seed: int,
     device: str,
@@ -109,7 +111,7 @@ def run(
         folder = _folder(task, out, everything)
         with Shown() as progress:
             plan = running.Options(
-                seed, device, folder, fresh, save_samples, isolate, timeout, _drawing(folder / "samples")
+                seed, device, folder, fresh, save_samples, isolate, timeout, _drawing(folder / "samples"), batch_size
             )
             outcome = running.run(task, cards, plan, progress)
         chosen = None if columns is None else columns.split(",")

@@ -8,10 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from genbench.contracts import Dataset, Features, Generator
-from genbench.evaluation import extraction, generators
+from genbench.evaluation import drawing, extraction, generators
 from genbench.evaluation.benchmarks import Task
 from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.progress import Tell
+from genbench.evaluation.protocol import Protocol
 
 # By capability, the part of the evidence that rests on it and what is missing without it.
 RESTS_ON = {
@@ -28,11 +29,14 @@ def of_generator(
 ) -> Evidence:
     """The evidence of one generator; its samples are truncated where psi is given.
 
-    Where the data has sources and the generator translates, samples are the translations of the first n held-out ones.
+    A generator that chooses classes is told those of its samples, as frequent as the held-out items'. Where the data
+    has sources and the generator translates, samples are the translations of the first n held-out ones.
     """
     offered = generators.offered(generator)
     maker = _Maker(generator, task, seed, tell or (lambda stage, done, total: None), offered, psi)
     makers: dict[str, Callable[..., Any]] = {"samples": maker.samples, "fake": maker.fake, "fake_labels": maker.labels}
+    if "classes" in offered and not maker.translates:
+        makers["conditions"] = maker.conditions
     absent = {"": "the benchmark does not define it"}
     for capability, (parts, reason) in RESTS_ON.items():
         for part in parts:
@@ -44,6 +48,16 @@ def of_generator(
     return maker.evidence
 
 
+def protocol_of(generator: Generator, task: Task) -> Protocol:
+    """How the numbers of a generator on a task are computed; one that chooses classes has a protocol of its own."""
+    chooses = generators.offers(generator, "classes") and not _translates(task, generators.offered(generator))
+    return task.conditional_protocol if chooses else task.protocol
+
+
+def _translates(task: Task, offered: tuple[str, ...]) -> bool:
+    return task.dataset.source is not None and "translation" in offered
+
+
 class _Maker:
     """Calls the generator for each part."""
 
@@ -53,7 +67,7 @@ class _Maker:
         self, generator: Any, task: Task, seed: int, tell: Tell, offered: tuple[str, ...], psi: float | None
     ) -> None:
         self.generator, self.task, self.seed, self.tell, self.psi = generator, task, seed, tell, psi
-        self.translates = task.dataset.source is not None and "translation" in offered and psi is None
+        self.translates = _translates(task, offered) and psi is None
 
     @property
     def data(self) -> Dataset:
@@ -62,8 +76,13 @@ class _Maker:
     def samples(self) -> Tensor:
         if self.translates:
             return self.evidence.translated
-        n, tell = self.task.n, self._stage("sampling")
-        return generators.samples_of(self.generator, self.data.spec, n, self.seed, tell, self.psi)
+        n, tell, labels = self.task.n, self._stage("sampling"), self.evidence.conditions
+        wanted = drawing.Drawing(self.data.spec, n, self.seed, labels=labels, tell=tell)
+        return drawing.samples_with(self.generator, wanted, self.psi)
+
+    def conditions(self) -> Tensor | None:
+        """The classes that the samples are drawn for."""
+        return drawing.labels_for(self.generator, self.data, self.task.n, self.seed)
 
     def fake(self) -> Features:
         samples = self.evidence.samples

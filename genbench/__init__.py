@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genbench.evaluation.evaluate import Report, evaluate, tradeoff
     from genbench.evaluation.extraction import Reading
     from genbench.evaluation.score import Scores, score, stats
+    from genbench.evaluation.stream import Stream
     from genbench.leaderboard.boards import leaderboard
     from genbench.numerics import linalg
     from genbench.numerics.estimate import Estimate
@@ -41,6 +42,7 @@ _HOMES = {
     "SampleSpec": "genbench.contracts",
     "Scores": "genbench.evaluation.score",
     "Setting": "genbench.contracts",
+    "Stream": "genbench.evaluation.stream",
     "adapt": "genbench.evaluation.adapters",
     "adapters": "genbench.evaluation.adapters",
     "check": "genbench.evaluation.check",
@@ -70,6 +72,7 @@ __all__ = [
     "SampleSpec",
     "Scores",
     "Setting",
+    "Stream",
     "adapt",
     "adapters",
     "check",

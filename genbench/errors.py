@@ -10,6 +10,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "OutOfMemoryError",
+    "ProcessLostError",
     "RegistryError",
     "ResultsError",
     "Unsupported",
@@ -26,6 +27,10 @@ class GenbenchWarning(UserWarning):
 
 class InputError(GenbenchError, ValueError):
     """An array or argument does not fit: wrong shape, not finite, too few samples, a parameter out of range."""
+
+
+class ProcessLostError(BaseException):
+    """Another process of the same run has ended: no fault of a model or metric, so it ends this process too."""
 
 
 class RegistryError(GenbenchError, LookupError):

@@ -373,3 +373,31 @@ class Wide(Narrow):
     """The same with a batch size of its own."""
 
     batch_size = 62
+
+
+class Careful(Everything):
+    """Has random likelihood bounds, of few items at a time."""
+
+    batch_size = 150
+    log_prob_kind = "lower_bound"
+
+    def log_prob(self, x):
+        return Grey.log_prob(self, x) - torch.rand(len(x)).double()
+
+
+class FailsElsewhere(Grey):
+    """Fails in the second process of a run, and in no other."""
+
+    def sample(self, n):
+        if os.environ.get("RANK") == "1" and n > 16:
+            raise RuntimeError("this machine has another driver")
+        return super().sample(n)
+
+
+class DiesElsewhere(Grey):
+    """Ends the second process of a run."""
+
+    def sample(self, n):
+        if os.environ.get("RANK") == "1" and n > 16:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().sample(n)

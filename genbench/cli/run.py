@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from genbench.cli import options
+from genbench.cli.shared_work import shared_work
 from genbench.errors import InputError
 from genbench.plugins import registry
 from genbench.plugins.cards import ModelCard
@@ -62,6 +64,7 @@ HOME = Path("leaderboards")
 @options.batch_size
 @options.as_json
 @options.computing
+@shared_work
 def run(
     benchmark: str | None,
     everything: bool,
@@ -89,9 +92,13 @@ def run(
     Appends to results.jsonl in the results folder and writes leaderboard.csv, leaderboard.md and samples/MODEL.png.
     What is there already and has not changed is not computed again; an interrupted run goes on where it stopped.
     BENCHMARK is digits where neither it nor --all is given.
+
+    \b
+    Several processes share the work, with the same numbers:
+    torchrun --nproc-per-node 4 -m genbench run digits
     """
     from genbench.cli.console import Shown
-    from genbench.evaluation import benchmarks, devices, generators
+    from genbench.evaluation import benchmarks, devices, generators, processes
     from genbench.evaluation import run as running
     from genbench.plugins.extractors import Computing
 
@@ -100,12 +107,12 @@ def run(
     devices.check(device)
     computing = Computing(device, precision, weights)
     failed = False
+    chosen = None if columns is None else columns.split(",")
     for name in benchmarks.bundled() if everything else [benchmark or "digits"]:
         board = benchmarks.find(name).name
         cards = [generators.resolve(model) for model in models] or cards_on(board)
-        task = benchmarks.load(
-            name, metrics=metrics or None, n=n, data_root=data_root, features=features, computing=computing
-        )
+        load = partial(benchmarks.load, name, metrics=metrics or None, n=n, data_root=data_root, features=features)
+        task = processes.after_first(lambda load=load: load(computing=computing))  # type: ignore[misc]
         for warning in task.warnings():
             click.echo(f"warning: {warning}", err=True)
         folder = _folder(task, out, everything)
@@ -114,8 +121,7 @@ def run(
                 seed, device, folder, fresh, save_samples, isolate, timeout, _drawing(folder / "samples"), batch_size
             )
             outcome = running.run(task, cards, plan, progress)
-        chosen = None if columns is None else columns.split(",")
-        _show(outcome, task, folder, as_json, (chosen, top))
+        processes.from_first(lambda: _show(outcome, task, folder, as_json, (chosen, top)))  # noqa: B023
         failed |= bool(outcome.failures)
     if failed:
         sys.exit(1)

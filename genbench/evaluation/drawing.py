@@ -16,6 +16,7 @@ from torch import Tensor
 from genbench import seeding
 from genbench.contracts import Dataset, SampleSpec
 from genbench.errors import ModelError, OutOfMemoryError
+from genbench.evaluation import processes
 from genbench.plugins.arrays import plain
 from genbench.plugins.guard import attribute, guarded, tell
 from genbench.plugins.interruptions import shown
@@ -53,15 +54,17 @@ class Drawing:
         return halving(self.what, batch, lambda size: self._all(method, chunk, size))
 
     def _all(self, method: Callable[..., object], chunk: int, batch: int) -> Tensor:
-        parts = []
-        for index, start in enumerate(range(0, self.n, chunk)):
+        def part(index: int) -> Tensor:
+            parts, start = [], index * chunk
             size = min(chunk, self.n - start)
             for done in range(0, size, batch):
                 with scoped((self.seed, "samples", index), done), torch.no_grad():
                     parts.append(self._batch(method, start + done, min(batch, size - done)))
             if self.tell is not None:
                 self.tell(start + size)
-        return torch.cat(parts)
+            return torch.cat(parts)
+
+        return torch.cat(processes.shared(-(-self.n // chunk), part))
 
     def _batch(self, method: Callable[..., object], start: int, size: int) -> Tensor:
         labels = () if self.labels is None else (self.labels[start : start + size],)
@@ -160,18 +163,20 @@ class Batched:
 def in_batches(
     generator: object, what: str, x: Tensor, as_result: Callable[[object, int], Tensor], seeds: tuple[object, ...]
 ) -> Tensor:
-    """What the method `what` makes of items x, batch by batch, each under a scoped seed.
+    """What the method `what` makes of items x, batch by batch, each under a scoped seed; processes share the batches.
 
     `as_result` holds what is returned for a number of items to the contract.
     """
     method, batch = attribute(generator, what), batch_size_of(generator)
 
     def mapped(size: int) -> Tensor:
-        results = []
-        for number, part in enumerate(x.split(size)):
+        parts = x.split(size)
+
+        def result(number: int) -> Tensor:
             with scoped(seeds, number), torch.no_grad():
-                results.append(as_result(guarded(what, method, part), len(part)))
-        return torch.cat(results)
+                return as_result(guarded(what, method, parts[number]), len(parts[number]))
+
+        return torch.cat(processes.shared(len(parts), result))
 
     return halving(what, min(batch or len(x), len(x)), mapped)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from genbench.contracts import Dataset, Features, Generator
-from genbench.evaluation import drawing, extraction, generators
+from genbench.evaluation import drawing, extraction, generators, processes
 from genbench.evaluation.benchmarks import Task
 from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.progress import Tell
 from genbench.evaluation.protocol import Protocol
+
+T = TypeVar("T")
 
 # By capability, the part of the evidence that rests on it and what is missing without it.
 RESTS_ON = {
@@ -87,7 +89,7 @@ class _Maker:
     def fake(self) -> Features:
         samples = self.evidence.samples
         self.tell("features", 0, len(samples))
-        return extraction.checked(self.task.extractor, samples)
+        return extraction.in_blocks(self.task.extractor, samples)
 
     def view(self, features: str) -> Evidence:
         """The same samples and real items, seen by another extractor."""
@@ -95,7 +97,7 @@ class _Maker:
 
         def fake() -> Features:
             self.tell(features, 0, task.n)
-            return extraction.checked(task.extractor, self.evidence.samples)
+            return extraction.in_blocks(task.extractor, self.evidence.samples)
 
         makers = {"samples": lambda: self.evidence.samples, "fake": fake}
         return Evidence(task.reference, makers, self.evidence.absent, self.evidence.capabilities, self.tell)
@@ -108,15 +110,19 @@ class _Maker:
 
     def log_prob(self) -> object:
         self.tell("log-likelihood", 0, len(self.data.heldout))
-        return generators.log_probs_of(self.generator, self.data.heldout, self.seed)
+        return self._on_items(lambda: generators.log_probs_of(self.generator, self.data.heldout, self.seed))
 
     def outlier_log_prob(self) -> object:
         self.tell("outliers", 0, len(self.evidence.outliers))
-        return generators.log_probs_of(self.generator, self.evidence.outliers, self.seed)
+        outliers = self.evidence.outliers
+        return self._on_items(lambda: generators.log_probs_of(self.generator, outliers, self.seed))
 
     def class_log_joint(self) -> Tensor:
         """float64 (items, classes) of the held-out split, in nats."""
-        return generators.class_log_joints(self.generator, self.data.heldout, len(self.data.classes), self.seed)
+        data = self.data
+        return self._on_items(
+            lambda: generators.class_log_joints(self.generator, data.heldout, len(data.classes), self.seed)
+        )
 
     def reconstruct(self, x: Tensor) -> Tensor:
         self.tell("reconstruction", 0, len(x))
@@ -128,6 +134,10 @@ class _Maker:
     def cycled(self) -> Tensor:
         self.tell("translating back", 0, self.task.n)
         return generators.cycles(self.generator, self.data, self.task.n, self.seed)
+
+    def _on_items(self, make: Callable[[], T]) -> T:
+        """What a generator makes of given items: what is one call for all of them is one process's."""
+        return processes.from_first(make) if drawing.batch_size_of(self.generator) is None else make()
 
     def _stage(self, stage: str) -> Callable[[int], None]:
         """Whom to tell how many of the n samples a stage has made; that it begins is told at once."""

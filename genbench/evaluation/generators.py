@@ -18,6 +18,7 @@ from torch import Tensor
 
 from genbench.contracts import CAPABILITIES, Dataset, Generator, Kind, LogProbs, SampleSpec, Setting, Truncation
 from genbench.errors import InputError, ModelError, RegistryError, Unsupported
+from genbench.evaluation import processes
 from genbench.evaluation.drawing import CHUNK as CHUNK
 from genbench.evaluation.drawing import as_samples as as_samples
 from genbench.evaluation.drawing import draw as draw
@@ -190,14 +191,17 @@ def _sources(generator: object, dataset: Dataset, n: int) -> Tensor:
 def _mapped(
     generator: object, what: str, x: Tensor, spec: SampleSpec, seed: int, tell: Callable[[int], None] | None = None
 ) -> Tensor:
-    parts: list[Tensor] = []
-    for index, part in enumerate(x.split(CHUNK)):
-        parts.append(
-            in_batches(generator, what, part, lambda made, n: as_samples(made, spec, n, what), (seed, what, index))
+    chunks = x.split(CHUNK)
+
+    def mapped(index: int) -> Tensor:
+        made = in_batches(
+            generator, what, chunks[index], lambda made, n: as_samples(made, spec, n, what), (seed, what, index)
         )
         if tell is not None:
-            tell(sum(map(len, parts)))
-    return torch.cat(parts)
+            tell(index * CHUNK + len(made))
+        return made
+
+    return torch.cat(processes.shared(len(chunks), mapped))
 
 
 def reconstructions(generator: object, x: Tensor, spec: SampleSpec, seed: int) -> Tensor:

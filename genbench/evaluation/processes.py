@@ -14,17 +14,14 @@ from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from genbench.errors import GenbenchError
+from genbench.errors import ProcessLostError
 
 T = TypeVar("T")
+Outcome = tuple[tuple[T] | None, Exception | None]  # a value in a tuple, or an error
 
 LONGEST = timedelta(days=7)  # that a process waits for another's part; one that ends is noticed at once
 LOST = "another process of this run has ended; what was finished is kept, and the same command goes on from there"
 _apart: ContextVar[bool] = ContextVar("apart", default=False)
-
-
-class ProcessLostError(GenbenchError):
-    """Another process of the same run has ended before its part was done."""
 
 
 def rank() -> int:
@@ -53,11 +50,14 @@ def joined() -> Iterator[None]:
     if not ("RANK" in os.environ and "MASTER_ADDR" in os.environ and count.isdigit() and int(count) > 1):
         yield
         return
+    import torch
     import torch.distributed as dist
 
     if dist.is_initialized():
         yield
         return
+    if dist.is_available() and torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     try:
         dist.init_process_group("gloo", timeout=LONGEST)
     except RuntimeError as error:
@@ -96,56 +96,59 @@ def together(make: Callable[[], T]) -> T:
     """What this process makes, once all have made theirs. Raises the first error of any of them."""
     if size() == 1:
         return make()
-    value, error = _attempt(make)
-    _raise_first(gathered(error))
-    assert value is not None
-    return value[0]
+    outcome = _attempt(make)
+    _raise_first(gathered(outcome[1]))
+    return _value(outcome)
+
+
+def after_first(make: Callable[[], T]) -> T:
+    """As `together`; the others begin when the first process is done, whose downloads they find then."""
+    if size() == 1:
+        return make()
+    outcome = _attempt(make) if rank() == 0 else (None, None)
+    _raise_first(gathered(outcome[1]))
+    return together(lambda: _value(outcome) if rank() == 0 else make())
 
 
 def from_first(make: Callable[[], T]) -> T:
     """What the first process makes, for all. Raises its error in all."""
     if size() == 1:
         return make()
-    with apart():
-        outcome = _attempt(make) if not _apart_rank() else (None, None)
-    value, error = gathered(outcome)[0]
-    _raise_first([error])
-    assert value is not None
-    return value[0]
+    outcome: Outcome[T] = (None, None)
+    if rank() == 0:
+        with apart():
+            outcome = _attempt(make)
+    first = gathered(outcome)[0]
+    _raise_first([first[1]])
+    return _value(first)
 
 
 def shared(count: int, make: Callable[[int], T]) -> list[T]:
     """What `make` makes of each index below `count`: each is made by one process, and all have the whole list."""
     if size() == 1:
         return [make(index) for index in range(count)]
-    processes, mine = size(), range(_apart_rank(), count, size())
+    mine = range(rank(), count, size())
 
     def parts() -> dict[int, T]:
         with apart():
             return {index: make(index) for index in mine}
 
-    made: dict[int, T] = {}
     outcomes = gathered(_attempt(parts))
-    assert len(outcomes) == processes
     _raise_first([error for _, error in outcomes])
-    for value, _ in outcomes:
-        assert value is not None
-        made |= value[0]
+    made: dict[int, T] = {}
+    for outcome in outcomes:
+        made |= _value(outcome)
     return [made[index] for index in range(count)]
 
 
-def _apart_rank() -> int:
-    import torch.distributed as dist
+def was_shared(error: BaseException) -> bool:
+    """Whether all processes have raised this error."""
+    return getattr(error, "shared_by_all", False) is True
 
-    return dist.get_rank()
 
-
-def _attempt(make: Callable[[], T]) -> tuple[tuple[T] | None, Exception | None]:
-    """The value, in a tuple, or the error."""
+def _attempt(make: Callable[[], T]) -> Outcome[T]:
     try:
         return (make(),), None
-    except ProcessLostError:
-        raise
     except Exception as error:
         error.__traceback__ = error.__cause__ = error.__context__ = None
         return None, error
@@ -154,4 +157,10 @@ def _attempt(make: Callable[[], T]) -> tuple[tuple[T] | None, Exception | None]:
 def _raise_first(errors: list[Exception | None]) -> None:
     for error in errors:
         if error is not None:
+            error.shared_by_all = True  # type: ignore[attr-defined]
             raise error
+
+
+def _value(outcome: Outcome[T]) -> T:
+    assert outcome[0] is not None
+    return outcome[0][0]

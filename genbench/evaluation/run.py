@@ -10,7 +10,7 @@ from pathlib import Path
 
 from genbench.contracts import Generator, Metric
 from genbench.errors import GenbenchError, GenbenchWarning, ModelError
-from genbench.evaluation import benchmarks, generators
+from genbench.evaluation import benchmarks, generators, processes
 from genbench.evaluation.benchmarks import Task
 from genbench.evaluation.drawing import Batched
 from genbench.evaluation.driver import Subject, measure
@@ -65,16 +65,14 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
 
     With a folder, rows are appended to its ``results.jsonl`` as soon as a model is done, before anything is drawn of
     them, and rows that are there already with equal protocol and model are not computed again. Raises ResultsError
-    where the folder cannot be written.
+    where the folder cannot be written. Processes that share the work all return the same; the first of them writes.
     """
     progress = progress or Silent()
     cards = list(models)
     path = None if options.out is None else options.out / "results.jsonl"
     known: dict[Key, Result] = {}
     if path is not None:
-        results.require_writable(path)
-        known = {row.key: row for row in results.current(results.read(path))}
-        results.note_protocols(path, records(task.protocol, task))
+        known = processes.from_first(lambda: _begun(path, task))
     outcome = Outcome()
     progress.start([card.name for card in cards])
     for card in cards:
@@ -83,9 +81,7 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
         with watching(card.name):
             kept, fresh = job.rows()
         if path is not None and fresh:
-            if job.protocol is not task.protocol:
-                results.note_protocols(path, records(job.protocol, task))
-            results.append(path, fresh)
+            processes.from_first(lambda job=job, fresh=fresh: _append(path, job, fresh))  # type: ignore[misc]
         outcome.rows += kept + fresh
         if fresh:
             outcome.computed.append(card.name)
@@ -94,6 +90,20 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
         note = failed.detail if failed else f"{time.monotonic() - start:.1f} s" if fresh else "up to date"
         progress.finish(card.name, note, failed is not None)
     return outcome
+
+
+def _begun(path: Path, task: Task) -> dict[Key, Result]:
+    """The rows that are there already. Raises ResultsError where others could not be added."""
+    results.require_writable(path)
+    known = {row.key: row for row in results.current(results.read(path))}
+    results.note_protocols(path, records(task.protocol, task))
+    return known
+
+
+def _append(path: Path, job: _Job, rows: list[Result]) -> None:
+    if job.protocol is not job.task.protocol:
+        results.note_protocols(path, records(job.protocol, job.task))
+    results.append(path, rows)
 
 
 def records(protocol: Protocol, task: Task) -> dict[str, Record]:
@@ -116,9 +126,9 @@ class _Job:
         """The rows kept from before, and those computed now."""
         self.progress.stage(self.card.name, "loading", 0, 0)
         try:
-            self.generator = self._build()
-            self.protocol = protocol_of(self.generator, self.task)
-            version = generators.version(self.generator)
+            self.generator = generator = processes.together(self._build)
+            self.protocol = protocol_of(generator, self.task)
+            version = processes.from_first(lambda: generators.version(generator))
         except GenbenchError as error:
             subject = self._subject("")
             return [], [row for m in self.task.metrics for row in subject.without(m, "failed", str(error))]
@@ -135,10 +145,11 @@ class _Job:
 
     def finish(self) -> None:
         """What follows once the rows are safe: a failure here costs a file, and no number."""
-        if self.evidence is not None:
+        if self.evidence is not None and processes.rank() == 0:
             for follow in (self._save_samples, self._tell_finished):
                 try:
-                    follow(self.evidence)
+                    with processes.apart():
+                        follow(self.evidence)
                 except Exception as error:
                     warnings.warn(f"{self.card.name}: {one_line(error)}", GenbenchWarning, stacklevel=2)
         if self.isolated and self.generator is not None:
@@ -208,7 +219,8 @@ def evaluate_generator(generator: Generator, task: Task, seed: int, name: str) -
     evidence = of_generator(generator, task, seed)
     places = {column: place for place, column in enumerate(benchmarks.columns(task.benchmark))}
     try:
-        version, protocol, fault = generators.version(generator), protocol_of(generator, task), ""
+        version = processes.from_first(lambda: generators.version(generator))
+        protocol, fault = protocol_of(generator, task), ""
     except GenbenchError as error:
         version, protocol, fault = "", task.protocol, str(error)
     subject = Subject(name, task.benchmark.name, seed, version, "cpu", protocol, task.own, places)

@@ -14,6 +14,7 @@ from torch import Tensor
 from genbench.contracts import Reads
 from genbench.data import sources
 from genbench.errors import DataError, InputError, Unsupported
+from genbench.evaluation import processes
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.extraction import Extracted, Reading, choose, deviation, extract
@@ -340,5 +341,5 @@ def stats(
     if len(extracted.kept) < 2:
         raise InputError(f"{images.name} holds {len(extracted.kept)} image; statistics need at least 2")
     moments = Moments.of(extracted.features.embeddings)
-    statistics.save(Path(path), moments, extracted.fingerprint, extracted.content)
+    processes.from_first(lambda: statistics.save(Path(path), moments, extracted.fingerprint, extracted.content))
     return extracted

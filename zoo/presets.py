@@ -93,6 +93,9 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
         "mnist-binary": {**BURDA, "between": 100, "steps": 40_000, "validation": 2000},
     },
     "discrete-vae": {"mnist": {**DEEP_NETWORK, "variables": 32, "classes": 16}},
+    "discrete-vae-prior": {
+        "mnist": {**DEEP_NETWORK, "variables": 32, "classes": 16, "prior_decay": 0.01, "prior_steps": 10_000},
+    },
     # Images of two levels hold fewer nats to spend on codes.
     "vq-vae": {"digits-binary": {"codes": 16}, "mnist": LARGE_CODES},
     "vq-vae-pixelcnn": {"digits-binary": {"codes": 16}, "mnist": {**LARGE_CODES, **LARGE_PRIOR}},

@@ -10,6 +10,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -186,8 +187,10 @@ def samples_of(
     psi: float | None = None,
 ) -> Tensor:
     """n samples (n, *shape) of a generator, truncated where psi is given, drawn as `draw` draws them."""
-    what, options = ("sample", {}) if psi is None else ("sample_truncated", {"psi": psi})
-    return draw(attribute(generator, what), spec, n, seed, what, tell, **options)
+    if psi is None:
+        return draw(attribute(generator, "sample"), spec, n, seed, tell=tell)
+    method = partial(attribute(generator, "sample_truncated"), psi=psi)
+    return draw(method, spec, n, seed, "sample_truncated", tell)
 
 
 def draw(
@@ -197,7 +200,6 @@ def draw(
     seed: int,
     what: str = "sample",
     tell: Callable[[int], None] | None = None,
-    **options: float,
 ) -> Tensor:
     """n samples (n, *shape) drawn chunk by chunk, each chunk under its own scoped seed; `tell` hears how many are done.
 
@@ -209,7 +211,7 @@ def draw(
     for index, start in enumerate(range(0, n, chunk)):
         size = min(chunk, n - start)
         with seeding.scoped(seed, "samples", index), torch.no_grad():
-            parts.append(as_samples(guarded(what, method, size, **options), spec, size, what))
+            parts.append(as_samples(guarded(what, method, size), spec, size, what))
         if tell is not None:
             tell(start + size)
     return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""Truncation curves: every model and every psi is checked before the first number, and a failing metric ends nothing."""
+"""Truncation curves: every model and psi is checked before the first number, and a failing metric ends nothing."""
 
 from __future__ import annotations
 

@@ -135,4 +135,4 @@ def stats(path: Path, out: Path, features: str | None, **chosen: Any) -> None:
     for note in scoring.notes_on(images):
         click.echo(f"warning: {note}", err=True)
     dimensions = len(moments_of(images.features).mean)
-    click.echo(f"{out}: {len(images.kept)} images, {dimensions} features of {images.fingerprint}")
+    click.echo(f"{out}: {len(images.readable)} images, {dimensions} features of {images.fingerprint}")

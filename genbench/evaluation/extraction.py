@@ -48,7 +48,7 @@ class Reading:
 class Extracted:
     """What was seen of a set of images.
 
-    `features` are Features, or what is known of too many images. `chosen` are the images asked for and `kept` (m,)
+    `features` are Features, or what is known of too many images. `chosen` are the images asked for and `readable` (m,)
     those of them that could be read, in the order of the features; `shapes` counts their shapes (H, W, C), `remarks`
     what decoding changed; `content` is a hash of the pixels that were read, the same for the same pictures from files
     or arrays.
@@ -57,7 +57,7 @@ class Extracted:
     source: sources.Images
     features: Any
     chosen: list[int]
-    kept: Tensor
+    readable: Tensor
     remarks: Counter[str]
     shapes: Counter[tuple[int, int, int]]
     content: str
@@ -66,7 +66,7 @@ class Extracted:
 
     @property
     def left_out(self) -> int:
-        return len(self.chosen) - len(self.kept)
+        return len(self.chosen) - len(self.readable)
 
     @property
     def fingerprint(self) -> str:
@@ -75,7 +75,7 @@ class Extracted:
 
     @property
     def labels(self) -> Tensor | None:
-        return None if self.source.labels is None else self.source.labels[self.kept]
+        return None if self.source.labels is None else self.source.labels[self.readable]
 
 
 def choose(source: sources.Images, reading: Reading) -> list[int]:
@@ -120,7 +120,7 @@ def extract(
         if "embeddings" in known
         else of_arrays(known),
         chosen=chosen,
-        kept=known["kept"],
+        readable=known["kept"],
         remarks=Counter({remark: count for remark, count in counts if remark}),
         shapes=Counter(dict(_counted_rows(known["shapes"]))),
         content=bytes(known["pixels"].tolist()).hex(),
@@ -193,9 +193,9 @@ def checked(extractor: FeatureExtractor, items: Tensor) -> Features:
 def deviation(extracted: Extracted, images_looked_at: int = 32) -> str:
     """How far an extractor of reduced precision is from full precision, on the first images; nothing for others."""
     measure = getattr(extracted.extractor, "deviation", None)
-    if extracted.computing.precision != "bfloat16" or measure is None or len(extracted.kept) < 2:
+    if extracted.computing.precision != "bfloat16" or measure is None or len(extracted.readable) < 2:
         return ""
-    pixels = [extracted.source.load(index)[0] for index in extracted.kept[:images_looked_at].tolist()]
+    pixels = [extracted.source.load(index)[0] for index in extracted.readable[:images_looked_at].tolist()]
     alike = [image for image in pixels if image.shape == pixels[0].shape]
     if len(alike) < 2:
         return ""
@@ -255,13 +255,13 @@ def _first_readable(source: sources.Images, chosen: Sequence[int]) -> np.ndarray
     raise DataError(f"none of the {len(chosen)} images of {source.name} can be read; the first: {fault}")
 
 
-def _refuse(source: sources.Images, chosen: Sequence[int], kept: Tensor) -> None:
-    raise DataError(_list_of_faults(source, chosen, kept))
+def _refuse(source: sources.Images, chosen: Sequence[int], readable: Tensor) -> None:
+    raise DataError(_list_of_faults(source, chosen, readable))
 
 
-def _list_of_faults(source: sources.Images, chosen: Sequence[int], kept: Tensor) -> str:
+def _list_of_faults(source: sources.Images, chosen: Sequence[int], readable: Tensor) -> str:
     """One line for each image that is not among those kept."""
-    bad = sorted(set(chosen) - set(kept.tolist()))
+    bad = sorted(set(chosen) - set(readable.tolist()))
     faults = [loaded.fault for loaded in sources.read(source, bad, 0)]
     count = f"{len(bad)} of the {len(chosen)} images of {source.name} cannot be read"
     lines = "\n".join(f"  {fault}" for fault in faults)
@@ -284,7 +284,7 @@ class _Pass:
     pixels: sources.PixelDigest = field(default_factory=sources.PixelDigest)
 
     def run(self) -> dict[str, Tensor]:
-        kept: list[int] = []
+        readable: list[int] = []
         remarks: list[int] = []
         shapes: list[tuple[int, ...]] = []
         waiting: list[np.ndarray] = []
@@ -296,11 +296,11 @@ class _Pass:
                 bad = True
                 continue
             if bad and self.reading.on_bad_file == "stop":
-                kept.append(loaded.index)  # read on for the list of bad files only
+                readable.append(loaded.index)  # read on for the list of bad files only
                 continue
             if shapes and loaded.pixels.shape != shapes[0] and not getattr(self.extractor, "any_size", False):
-                raise DataError(self._mixed(kept[0], shapes[0], loaded))
-            kept.append(loaded.index)
+                raise DataError(self._mixed(readable[0], shapes[0], loaded))
+            readable.append(loaded.index)
             remarks.append(loaded.remark)
             shapes.append(loaded.pixels.shape)
             self.pixels.add(loaded.pixels)
@@ -309,13 +309,13 @@ class _Pass:
                 self._extract(waiting)
                 waiting = []
         if bad and self.reading.on_bad_file == "stop":
-            raise DataError(_list_of_faults(self.source, self.chosen, torch.tensor(kept)))
+            raise DataError(_list_of_faults(self.source, self.chosen, torch.tensor(readable)))
         if waiting:
             self._extract(waiting)
         passed = {"embeddings": torch.cat(self.embeddings)} if self.summary is None else self.summary.arrays()
         passed |= {
             "pixels": torch.tensor(list(bytes.fromhex(self.pixels.hexdigest())), dtype=torch.uint8),
-            "kept": torch.tensor(kept),
+            "kept": torch.tensor(readable),
             "remarks": torch.tensor(remarks, dtype=torch.uint8),
             "shapes": torch.tensor(shapes, dtype=torch.int32),
         }

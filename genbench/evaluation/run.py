@@ -79,10 +79,10 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
         start = time.monotonic()
         job = _Job(card, task, options, known, progress)
         with watching(card.name):
-            kept, fresh = job.rows()
+            earlier, fresh = job.rows()
         if path is not None and fresh:
             processes.from_first(lambda job=job, fresh=fresh: _append(path, job, fresh))  # type: ignore[misc]
-        outcome.rows += kept + fresh
+        outcome.rows += earlier + fresh
         if fresh:
             outcome.computed.append(card.name)
         job.finish()
@@ -134,15 +134,15 @@ class _Job:
             subject = self._subject("")
             return [], [row for m in self.task.metrics for row in subject.without(m, "failed", str(error))]
         subject = self._subject(version)
-        kept: list[Result] = []
+        earlier: list[Result] = []
         missing = []
         for metric in self.task.metrics:
             before = [] if self.options.fresh else self._current(metric, version)
-            kept += before
+            earlier += before
             if not before:
                 missing.append(metric)
         self.evidence = of_generator(self.generator, self.task, self.options.seed, self._tell)
-        return kept, [row for rows in measure(missing, self.evidence, subject) for row in rows]
+        return earlier, [row for rows in measure(missing, self.evidence, subject) for row in rows]
 
     def finish(self) -> None:
         """What follows once the rows are safe: a failure here costs a file, and no number."""

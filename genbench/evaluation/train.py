@@ -64,16 +64,16 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
     dataset = benchmarks.load_dataset(board, plan.data_root)
     setting = benchmarks.setting(board, card.name, dataset, plan.device, trained=False)
     start = time.monotonic()
-    kept = kept_state(card, benchmark, plan, dataset)
+    state = kept_state(card, benchmark, plan, dataset)
     if plan.resume:
-        kept.resume()
+        state.resume()
     with seeding.scoped(plan.seed, "train", card.name), watching(card.name):
         model = _fresh(card, setting)
         if not generators.offers(model, "training"):
             raise ModelError(f"{card.name} has nothing to train: it defines no fit and save")
-        budget = Budget(plan.steps, plan.seed, progress, kept)
+        budget = Budget(plan.steps, plan.seed, progress, state)
         figures = _figures(guarded(f"fit of {card.name}", attribute(model, "fit"), dataset, budget), card.name)
-    seconds = round(time.monotonic() - start + kept.seconds_before, 1)
+    seconds = round(time.monotonic() - start + state.seconds_before, 1)
     steps = "" if plan.steps is None else f" --budget {plan.steps}"
     record = {
         "command": f"genbench train {card.name} --benchmark {benchmark}{steps} --seed {plan.seed}",
@@ -83,7 +83,7 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
         "seconds": seconds,
     }
     path = guarded(f"save of {card.name}", attribute(model, "save"), setting, record)
-    kept.remove()
+    state.remove()
     return Trained(path, figures, seconds)
 
 

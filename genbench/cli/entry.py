@@ -22,6 +22,7 @@ COMMANDS = {
     "tradeoff": "genbench.cli.tradeoff:tradeoff",
     "train": "genbench.cli.train:train",
     "leaderboard": "genbench.cli.leaderboard:leaderboard",
+    "report": "genbench.cli.report:report",
     "diff": "genbench.cli.leaderboard:diff",
     "list": "genbench.cli.listing:list_command",
     "check": "genbench.cli.check:check",

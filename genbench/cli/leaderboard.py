@@ -81,7 +81,7 @@ def _boards(folders: Sequence[Path], sort: str | None, as_of: str | None) -> dic
     if folders:
         return {board.benchmark: board for board in boards.boards(folders, sort, _time(as_of))}
     shown: dict[str, Board] = {}
-    for folder in _homes():
+    for folder in homes():
         try:
             own = boards.boards([folder], sort, _time(as_of))
         except ResultsError as error:
@@ -94,7 +94,7 @@ def _boards(folders: Sequence[Path], sort: str | None, as_of: str | None) -> dic
     return shown
 
 
-def _homes() -> list[Path]:
+def homes() -> list[Path]:
     return sorted(path.parent for path in HOME.glob("*/results.jsonl"))
 
 
@@ -134,7 +134,7 @@ def _print_history(folders: Sequence[Path], as_of: str | None, model: str, form:
     from genbench.leaderboard import boards, history, tables
     from genbench.storage import results
 
-    rows = [row for folder in folders or boards.readable(_homes()) for row in boards.read(folder)]
+    rows = [row for folder in folders or boards.readable(homes()) for row in boards.read(folder)]
     own = history.of_model(rows if (time := _time(as_of)) is None else results.as_of(rows, time), model)
     if form == "json":
         click.echo(json.dumps([asdict(row) for row in own], indent=2))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genbench.errors import GenbenchWarning, ResultsError
-from genbench.leaderboard import rendering, tables
+from genbench.leaderboard import page, rendering, tables
 from genbench.leaderboard.ranking import Ranking
 from genbench.storage import atomic, results
 from genbench.storage.results import Result
@@ -30,8 +30,8 @@ class Board(Ranking):
         return tables.markdown(rendering.sheet(self))
 
     def to_html(self) -> str:
-        """The table as a fragment of HTML, its title as the caption, notes as paragraphs."""
-        return tables.to_html(rendering.sheet(self))
+        """The table of the page of `genbench report` as a fragment: its title as the caption, notes as paragraphs."""
+        return page.fragment(self)
 
     def to_csv(self) -> str:
         """`table` as CSV; a spreadsheet takes no name in it for a formula."""

@@ -29,7 +29,8 @@ class ModelCard(Card):
 
     `deviations` names, one short sentence each, every way in which the model departs from that paper; empty where it
     does not. `target` is a factory that takes a `contracts.Setting`, or nothing, and returns a generator. An empty
-    `benchmarks` puts the model on no board by itself; ``("*",)`` on every one.
+    `benchmarks` puts the model on no board by itself; ``("*",)`` on every one. `records` may name a function
+    (``"module:function"``) from the model's name to the records of its trainings by benchmark, for `genbench show`.
     """
 
     family: str = ""
@@ -38,10 +39,11 @@ class ModelCard(Card):
     benchmarks: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
+    records: str = ""
 
     def __post_init__(self) -> None:
         Card.__post_init__(self)
-        _require_text(self, "family", "reference")
+        _require_text(self, "family", "reference", "records")
         _require_texts(self, "benchmarks", "capabilities", "deviations")
         if self.year is not None and not isinstance(self.year, int):
             raise ValueError(f"year of {self.name!r} must be an int or None, got {self.year!r}")

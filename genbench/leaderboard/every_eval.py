@@ -1,4 +1,4 @@
-"""Boards in the schema of Every Eval Ever, version 0.2.2: one record per model and seed, with the errors of its numbers.
+"""Boards in the schema of Every Eval Ever, version 0.2.2: one record per model and seed, its numbers with their errors.
 
 Reference: github.com/evaleval/every_eval_ever, ``eval.schema.json``.
 """

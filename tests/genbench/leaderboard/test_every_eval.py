@@ -14,6 +14,7 @@ from genbench.leaderboard import boards, every_eval
 from genbench.storage import results
 
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+NAMED = {"type": "object", "properties": {"additional_details": TEXTS}}
 TEXT, NUMBER = {"type": "string"}, {"type": "number"}
 METRIC = {
     "type": "object",
@@ -82,7 +83,7 @@ RECORD = {
             "required": ["name", "version"],
             "properties": {"additional_details": TEXTS},
         },
-        "model_info": {"type": "object", "required": ["name", "id"], "properties": {"additional_details": TEXTS}},
+        "model_info": NAMED | {"required": ["name", "id"]},
         "evaluation_results": {"type": "array", "items": RESULT},
     },
 }

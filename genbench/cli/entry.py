@@ -27,6 +27,7 @@ COMMANDS = {
     "latent": "genbench.cli.pictures:latent",
     "report": "genbench.cli.report:report",
     "diff": "genbench.cli.leaderboard:diff",
+    "sanity": "genbench.cli.sanity:sanity",
     "list": "genbench.cli.listing:list_command",
     "check": "genbench.cli.check:check",
 }

@@ -31,10 +31,12 @@ from genbench.contracts.metrics import (
     Evidence,
     FeatureExtractor,
     Features,
+    Holds,
     LogProbs,
     Metric,
     Reads,
     Score,
+    held_by,
     parts_read,
 )
 
@@ -56,6 +58,7 @@ __all__ = [
     "HasReconstruction",
     "HasTranslation",
     "HasTruncation",
+    "Holds",
     "Kind",
     "LogProbs",
     "Metric",
@@ -68,5 +71,6 @@ __all__ = [
     "Trainable",
     "Truncation",
     "capabilities",
+    "held_by",
     "parts_read",
 ]

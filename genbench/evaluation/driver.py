@@ -140,6 +140,8 @@ def _rows(metric: Metric, evidence: evidences.Evidence, subject: Subject) -> lis
     faults = [fault for column, score in zip(metric.columns, outcomes, strict=True) if (fault := _fault(column, score))]
     if faults:
         return subject.without(metric, "failed", faults[0], seconds)
+    named = zip(metric.columns, outcomes, strict=True)
+    evidence.nats |= {column.name: float(score.nats) for column, score in named if score.nats is not None}
     return [subject.row(metric, column, score, seconds) for column, score in zip(metric.columns, outcomes, strict=True)]
 
 
@@ -169,6 +171,7 @@ def _fault(column: Column, score: Score) -> str:
         "total standard error": score.total_stderr,
         "lower end": score.low,
         "upper end": score.high,
+        "nats of a unit": score.nats,
     }
     for name, value in named.items():
         if value is None:
@@ -181,6 +184,8 @@ def _fault(column: Column, score: Score) -> str:
             return f"the {name} of {column.name} is {float(value)}"
         if "error" in name and value < 0:
             return f"the {name} of {column.name} is negative"
+        if "nats" in name and value <= 0:
+            return f"the {name} of {column.name} is not above 0"
     if score.low is not None and score.high is not None and score.low > score.high:
         return f"the interval of {column.name} ends below its beginning"
     return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import PIL
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from genbench import seeding
-from genbench.contracts import FeatureExtractor, Features, SampleSpec
+from genbench.contracts import FeatureExtractor, Features, Holds, SampleSpec
 from genbench.data import images, sources
 from genbench.errors import DataError, ModelError
 from genbench.evaluation.progress import Tell
+from genbench.evaluation.summary import MANY, PER_DIMENSION, Summary, of_arrays
 from genbench.plugins import extractors
 from genbench.plugins.extractors import Computing
 from genbench.storage import cache
@@ -45,13 +46,14 @@ class Reading:
 class Extracted:
     """What was seen of a set of images.
 
-    `chosen` are the images asked for and `kept` (m,) those of them that could be read, in the order of the features;
-    `shapes` counts their shapes (H, W, C), `remarks` what decoding changed; `content` is a hash of the pixels that
-    were read, the same for the same pictures from files or arrays.
+    `features` are Features, or what is known of too many images. `chosen` are the images asked for and `kept` (m,)
+    those of them that could be read, in the order of the features; `shapes` counts their shapes (H, W, C), `remarks`
+    what decoding changed; `content` is a hash of the pixels that were read, the same for the same pictures from files
+    or arrays.
     """
 
     source: sources.Images
-    features: Features
+    features: Any
     chosen: list[int]
     kept: Tensor
     remarks: Counter[str]
@@ -82,11 +84,17 @@ def choose(source: sources.Images, reading: Reading) -> list[int]:
     return sorted(order[: reading.n].tolist())
 
 
-def extract(source: sources.Images, features: str | extractors.Custom, reading: Reading | None = None) -> Extracted:
+def extract(
+    source: sources.Images,
+    features: str | extractors.Custom,
+    reading: Reading | None = None,
+    holds: Holds = "features",
+) -> Extracted:
     """The features of a set of images, from the cache where the same bytes were seen before.
 
-    Raises DataError with every file that cannot be read, unless such files are skipped, and where an extractor for one
-    size is given images of several; RegistryError and InputError as `extractors.make` does.
+    Where moments are enough, those of more than MANY images are summed as they come, in memory for covariances. Raises
+    DataError with every file that cannot be read, unless such files are skipped, and where an extractor for one size is
+    given images of several; RegistryError and InputError as `extractors.make` does.
     """
     reading = reading or Reading()
     chosen = choose(source, reading)
@@ -95,13 +103,18 @@ def extract(source: sources.Images, features: str | extractors.Custom, reading: 
     extractor = extractors.make(features, SampleSpec((first.shape[2], *first.shape[:2]), 256), reading.computing)
     files = source.digest(chosen, max(1, workers))
     key = cache_key(files, extractor) | {"images": len(chosen), "pillow": PIL.__version__}
-    known = cache.tensors(key, _Pass(source, chosen, extractor, reading, workers).run)
+    summed = holds == "moments" and len(chosen) > MANY and not cache.path(key).is_file()
+    if summed:
+        key["holds"] = holds
+    known = cache.tensors(key, _Pass(source, chosen, extractor, reading, workers, summed).run)
     if len(known["kept"]) < len(chosen) and reading.on_bad_file == "stop":
         raise DataError(_list_of_faults(source, chosen, known["kept"]))
     counts = [(images.REMARKS[code], count) for code, count in _counted(known["remarks"])]
     return Extracted(
         source=source,
-        features=Features(known["embeddings"], known.get("probabilities")),
+        features=Features(known["embeddings"], known.get("probabilities"))
+        if "embeddings" in known
+        else of_arrays(known),
         chosen=chosen,
         kept=known["kept"],
         remarks=Counter({remark: count for remark, count in counts if remark}),
@@ -203,6 +216,8 @@ class _Pass:
     extractor: FeatureExtractor
     reading: Reading
     workers: int
+    summed: bool = False
+    summary: Summary | None = None
     embeddings: list[Tensor] = field(default_factory=list)
     probabilities: list[Tensor] = field(default_factory=list)
     pixels: sources.PixelDigest = field(default_factory=sources.PixelDigest)
@@ -236,8 +251,8 @@ class _Pass:
             raise DataError(_list_of_faults(self.source, self.chosen, torch.tensor(kept)))
         if waiting:
             self._extract(waiting)
-        passed = {
-            "embeddings": torch.cat(self.embeddings),
+        passed = {"embeddings": torch.cat(self.embeddings)} if self.summary is None else self.summary.arrays()
+        passed |= {
             "pixels": torch.tensor(list(bytes.fromhex(self.pixels.hexdigest())), dtype=torch.uint8),
             "kept": torch.tensor(kept),
             "remarks": torch.tensor(remarks, dtype=torch.uint8),
@@ -255,7 +270,13 @@ class _Pass:
             checked(self.extractor, torch.from_numpy(np.stack([batch[place] for place in group])).permute(0, 3, 1, 2))
             for group in places.values()
         ]
-        self.embeddings.append(torch.cat([part.embeddings for part in parts])[order])
+        embeddings = torch.cat([part.embeddings for part in parts])[order]
+        if self.summed and self.summary is None and len(self.chosen) > PER_DIMENSION * embeddings.shape[1]:
+            self.summary = Summary(len(self.chosen))
+        if self.summary is not None:
+            self.summary.add(embeddings)
+            return
+        self.embeddings.append(embeddings)
         if all(part.probabilities is not None for part in parts):
             stacked = torch.cat([part.probabilities for part in parts if part.probabilities is not None])
             self.probabilities.append(stacked[order])

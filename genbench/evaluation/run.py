@@ -18,7 +18,7 @@ from genbench.evaluation.generator_evidence import of_generator
 from genbench.evaluation.progress import Progress, Silent
 from genbench.plugins.cards import ModelCard
 from genbench.plugins.guard import one_line, watching
-from genbench.storage import npz, results
+from genbench.storage import log_probs, npz, results
 from genbench.storage.names import file_name
 from genbench.storage.results import Key, Result
 
@@ -80,6 +80,7 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
             kept, fresh = job.rows()
         if path is not None and fresh:
             results.append(path, fresh)
+            job.keep_items(path.parent, fresh)
         outcome.rows += kept + fresh
         if fresh:
             outcome.computed.append(card.name)
@@ -130,6 +131,23 @@ class _Job:
                     warnings.warn(f"{self.card.name}: {one_line(error)}", GenbenchWarning, stacklevel=2)
         if self.isolated and self.generator is not None:
             self.generator.close()  # type: ignore[attr-defined]
+
+    def keep_items(self, folder: Path, rows: list[Result]) -> None:
+        """Keep the log-probabilities behind rows, item by item; a failure costs comparisons in pairs, and no number."""
+        if self.evidence is None or not self.evidence.nats:
+            return
+        columns = {
+            row.column: log_probs.Column(row.protocol, row.value, self.evidence.nats[row.column])
+            for row in rows
+            if row.value is not None and row.column in self.evidence.nats
+        }
+        first = next(row for row in rows if row.column in columns)
+        known = self.evidence.log_prob
+        about = first.benchmark, first.model, first.model_version, first.seed, known.error
+        try:
+            log_probs.save(folder, log_probs.Items(*about, columns, known.values.numpy()))
+        except GenbenchError as error:
+            warnings.warn(f"{self.card.name}: {error}", GenbenchWarning, stacklevel=2)
 
     @property
     def isolated(self) -> bool:

@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.leaderboard import views
+from genbench.leaderboard import published, views
 from genbench.leaderboard.ranking import Ranking
+from genbench.leaderboard.tables import Sheet
 from genbench.plugins.cards import ModelCard
 from genbench.storage import results
 from genbench.storage.formatting import printable
@@ -61,6 +62,7 @@ class Shown:
     curves: Sequence[Picture] = ()
     protocols: Sequence[views.Protocol] = ()
     versions: Sequence[tuple[str, str]] = ()
+    claims: Sheet | None = None
 
 
 def render(
@@ -74,7 +76,7 @@ def render(
     `records` holds the records of trainings, by model and benchmark. Raises ResultsError where protocols cannot be
     read.
     """
-    shown = [_shown(part) for part in parts]
+    shown = [_shown(part, cards) for part in parts]
     names = dict.fromkeys(line.model for each in shown for line in each.lines)
     models = [(name, cards.get(name), _standings(parts, name), (records or {}).get(name, {})) for name in names]
     families = list(dict.fromkeys(card.family for _, card, _, _ in models if card is not None and card.family))
@@ -124,7 +126,7 @@ def _table(board: Ranking, name: str) -> Shown:
     )
 
 
-def _shown(part: Part) -> Shown:
+def _shown(part: Part, cards: Mapping[str, ModelCard]) -> Shown:
     readable: dict[str, dict[str, object]] = {}
     for folder in part.folders:
         readable |= results.protocols(folder / "results.jsonl")
@@ -140,6 +142,7 @@ def _shown(part: Part) -> Shown:
         curves=list(_curves(part.folders)),
         protocols=views.protocols(part.board, readable),
         versions=views.versions(part.board),
+        claims=published.sheet(part.board, cards),
     )
 
 

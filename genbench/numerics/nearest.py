@@ -18,8 +18,9 @@ from torch import Tensor
 
 from genbench.errors import InputError
 from genbench.numerics import distance_products
-from genbench.numerics.distance_products import GROUP, UNIT, Frame, Points, Products, Route
+from genbench.numerics.distance_products import GROUP, UNIT, Frame, Points, Route
 from genbench.numerics.linalg import Array, as_matrix
+from genbench.numerics.tiles import Tiles
 
 BUDGET = 2**29  # bytes that a run may hold beside its inputs
 TILE_ELEMENTS = 2**20  # distances held at once, in three arrays at worst
@@ -181,14 +182,19 @@ def _search(rows: Points, columns: Points, own: Tensor | None, k: int, reach: in
     """The candidates of each row; `own` (n,) is the column that is the row itself; a set against itself takes half."""
     candidates = Nearest(rows, columns, k, reach)
     same = rows is columns
-    product = Products(rows.route, TILE_ELEMENTS + GROUP**2, rows.low.device)
+    tiles = Tiles(rows, columns, TILE_ELEMENTS)
     for a in blocks(rows):
-        codes = rows.codes(a)
         for b in blocks(columns):
             if same and b.start < a.start:
                 continue
-            tile = product(codes, columns.codes(b))
-            torch.add(columns.low[b], tile, alpha=product.factor, out=tile)
+            limits = candidates.limits[a, None]
+            # Until a first tile has set limits, everything may be near.
+            bounds = None if limits.amax() >= FARTHEST else tiles.bounds(a, b)
+            if bounds is None:
+                tile = tiles.whole(a, b)
+            else:
+                tile = tiles.some(a, b, bounds <= (torch.maximum(limits, candidates.limits[b]) if same else limits))
+            torch.add(columns.low[b], tile, alpha=tiles.factor, out=tile)
             tile.add_(rows.low[a, None])
             if own is not None:
                 mine = own[a]

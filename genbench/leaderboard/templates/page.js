@@ -67,7 +67,7 @@
 
   // Folding: of a folded group its main columns stay.
   const fold = (part, button, folded) => {
-    const group = button.dataset.group, table = one("table", part);
+    const group = button.dataset.group, table = one("table.board", part);
     const heads = all(`tr.heads th[data-group="${group}"]`, table);
     heads.filter((head) => head.dataset.main === undefined).forEach((head) => {
       head.hidden = folded;
@@ -88,7 +88,7 @@
         && !barred.some((word) => text.includes(word.slice(1)));
     };
     all("[data-model]").forEach((element) => { element.hidden = !passes(element); });
-    const rows = all("tbody tr"), left = rows.filter((row) => !row.hidden).length;
+    const rows = all("table.board tbody tr"), left = rows.filter((row) => !row.hidden).length;
     one("#count").textContent = left === rows.length ? "" : `${left} of ${rows.length} rows`;
   };
 
@@ -163,7 +163,7 @@
   };
 
   all("section.part").forEach((part) => {
-    const table = one("table", part), folds = one(".folds", part);
+    const table = one("table.board", part), folds = one(".folds", part);
     folds.hidden = false;
     all("tr.heads th", table).filter((head) => head.dataset.column !== "#").forEach((head) => button(head, () => sort(table, head)));
     all("tbody th.name", table).forEach((head) => button(head, () => card(head.parentNode.dataset.model)));

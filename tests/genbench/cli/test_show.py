@@ -77,7 +77,7 @@ def test_pictures_of_samples_and_of_walks(tmp_path):
     with Image.open(walk) as image:
         assert len(image.convert("L").getcolors()) > 10
     assert "no latent space" in printed("latent", "naive-bayes", "-o", str(walk), code=2)
-    assert "are no images" in printed("latent", "wavenet", "-o", str(walk), code=2)
+    assert "are no images" in printed("latent", "hidden-markov", "--benchmark", "strokes", "-o", str(walk), code=2)
 
 
 def test_translations_stand_beside_their_sources(tmp_path):

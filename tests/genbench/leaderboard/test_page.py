@@ -219,7 +219,7 @@ def opened(browser, folder):
 
 
 def models(tab):
-    return tab.eval_on_selector_all("tbody tr:not([hidden])", "rows => rows.map(row => row.dataset.model)")
+    return tab.eval_on_selector_all(".board tbody tr:not([hidden])", "rows => rows.map(row => row.dataset.model)")
 
 
 def test_it_sorts_by_any_column_with_the_ranks_of_that_column(opened):

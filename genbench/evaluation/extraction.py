@@ -110,7 +110,7 @@ def extract(
     summed = alone and holds == "moments" and len(chosen) > MANY and not cache.path(key).is_file()
     if summed:
         key["holds"] = holds
-    known = kept(key, lambda: _shared_pass(_Pass(source, chosen, extractor, reading, workers, summed)))
+    known = from_cache(key, lambda: _shared_pass(_Pass(source, chosen, extractor, reading, workers, summed)))
     if len(known["kept"]) < len(chosen) and reading.on_bad_file == "stop":
         processes.from_first(lambda: _refuse(source, chosen, known["kept"]))
     counts = [(images.REMARKS[code], count) for code, count in _counted(known["remarks"])]
@@ -137,7 +137,7 @@ def of_items(items: Tensor, content: str, extractor: FeatureExtractor) -> Featur
         rest = {} if features.probabilities is None else {"probabilities": features.probabilities}
         return {"embeddings": features.embeddings, **rest}
 
-    known = kept(cache_key(content, extractor), compute)
+    known = from_cache(cache_key(content, extractor), compute)
     return Features(known["embeddings"], known.get("probabilities"))
 
 
@@ -152,7 +152,7 @@ def in_blocks(extractor: FeatureExtractor, items: Tensor) -> Features:
     )
 
 
-def kept(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def from_cache(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors of a key from the cache, where all processes find them, or those that all compute together."""
     if processes.size() == 1:
         return cache.tensors(key, compute)

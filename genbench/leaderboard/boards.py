@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genbench.errors import GenbenchWarning, ResultsError
-from genbench.leaderboard import published, rendering, tables
+from genbench.leaderboard import page, published, rendering, tables
 from genbench.leaderboard.ranking import Ranking
 from genbench.plugins import registry
 from genbench.storage import atomic, results
@@ -32,8 +32,9 @@ class Board(Ranking):
         return "\n".join(tables.markdown(sheet) for sheet in self._sheets())
 
     def to_html(self) -> str:
-        """The table as a fragment of HTML, its title as the caption, notes as paragraphs, and published numbers."""
-        return "".join(tables.to_html(sheet) for sheet in self._sheets())
+        """The table of the page of `genbench report` as a fragment, with title, notes and published numbers."""
+        claims = published.sheet(self, registry.models())
+        return page.fragment(self) + ("" if claims is None else tables.to_html(claims))
 
     def _sheets(self) -> list[tables.Sheet]:
         """The board, and what papers report on its data."""
@@ -99,8 +100,8 @@ def boards(folders: Iterable[Path | str], sort: str | None = None, as_of: str | 
     if len(chosen) > 1:  # of one folder, the order of its lines is the better witness
         rows.sort(key=lambda row: row.moment)
     names = dict.fromkeys(row.benchmark for row in rows)
-    kept = items(*chosen)
-    return [Board.of([row for row in rows if row.benchmark == name], sort=sort, items=kept) for name in names]
+    chosen_items = items(*chosen)
+    return [Board.of([row for row in rows if row.benchmark == name], sort=sort, items=chosen_items) for name in names]
 
 
 def readable(folders: Iterable[Path]) -> list[Path]:

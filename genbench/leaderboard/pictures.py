@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genbench.contracts import SampleSpec
-from genbench.errors import GenbenchError, ResultsError
+from genbench.errors import GenbenchError, InputError, ResultsError
 from genbench.storage import atomic
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ BORDER, DIVIDER = 90, 200  # greys of the lines around images, and between cells
 SMOOTHING = 4  # lines are drawn this many times larger, then shrunk, so that their edges are smooth
 PEN_CELL, WAVE_CELL = (48, 48), (120, 48)  # width and height in pixels
 PAPER, INK, START = (255, 255, 255), (30, 40, 70), (220, 90, 40)
+ROW_WIDTH, HEADING = 700, 24  # pixels: the least width of rows of images, and the height of the line above them
 PALETTE = np.array([[250, 190, 60], [70, 120, 190], [170, 170, 170], [60, 160, 110], [200, 80, 80]], dtype=np.uint8)
 
 
@@ -91,6 +92,38 @@ def _planes(samples: Tensor, spec: SampleSpec) -> list[np.ndarray]:
         return [_pixels(samples, spec)]
     single = SampleSpec((1, *spec.shape[1:]), spec.levels)
     return [_pixels(samples[:, [channel]], single) for channel in range(spec.shape[0])]
+
+
+def save_rows(blocks: Sequence[tuple[Sequence[str], Tensor]], spec: SampleSpec, path: Path) -> None:
+    """Blocks of images one below the other, each with headings above its columns.
+
+    A block is its headings and items (rows, columns, *spec.shape); fewer headings than columns stand evenly above them.
+    Raises InputError for items that are no images of one or three channels.
+    """
+    if not (spec.is_image and spec.shape[0] in (1, 3)):
+        raise InputError(f"a grid of rows needs images of one or three channels, these items are {spec.shape}")
+    with drawing(path):
+        grids = [(heads, _cells(_pixels(items.flatten(0, 1), spec), items.shape[1], BORDER)) for heads, items in blocks]
+        scale = math.ceil(ROW_WIDTH / max(pixels.shape[1] for _, pixels in grids))
+        image = _stacked([(heads, _enlarged(pixels, scale * pixels.shape[1])) for heads, pixels in grids])
+        atomic.write(path, lambda part: image.save(part, format="PNG"))
+
+
+def _stacked(blocks: Sequence[tuple[Sequence[str], Image]]) -> Image:
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=0.6 * HEADING)
+    width = max(image.width for _, image in blocks)
+    height = sum(HEADING + image.height for _, image in blocks)
+    page, top = Image.new("RGB", (width, height), PAPER), 0
+    draw = ImageDraw.Draw(page)
+    for heads, image in blocks:
+        for number, head in enumerate(heads):
+            middle = (number + 0.5) * image.width / len(heads)
+            draw.text((middle, top + HEADING / 2), head, fill=INK, font=font, anchor="mm")
+        page.paste(image, (0, top + HEADING))
+        top += HEADING + image.height
+    return page
 
 
 def _enlarged(pixels: np.ndarray, least: int = 400) -> Image:

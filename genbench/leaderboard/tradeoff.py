@@ -72,7 +72,7 @@ def save(curves: Mapping[str, Curve], stem: Path, features: str) -> list[Path]:
     """
     paths = []
     for view in VIEWS:
-        drawable = {model: kept for model, curve in curves.items() if len((kept := _of(curve, view)).table)}
+        drawable = {model: part for model, curve in curves.items() if len((part := _of(curve, view)).table)}
         if not any(len(curve.table) > 1 for curve in drawable.values()):
             continue
         for kind in ("svg", "png"):

@@ -55,7 +55,8 @@ class ModelCard(Card):
     `deviations` names, one short sentence each, every way in which the model departs from that paper; empty where it
     does not. `published` are numbers of papers to compare with. `target` is a factory that takes a `contracts.Setting`,
     or nothing, and returns a generator. An empty `benchmarks` puts the model on no board by itself; ``("*",)`` on every
-    one.
+    one. `records` may name a function (``"module:function"``) from the model's name to the records of its trainings by
+    benchmark, for `genbench show`.
     """
 
     family: str = ""
@@ -65,10 +66,11 @@ class ModelCard(Card):
     capabilities: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
+    records: str = ""
 
     def __post_init__(self) -> None:
         Card.__post_init__(self)
-        _require_text(self, "family", "reference")
+        _require_text(self, "family", "reference", "records")
         _require_texts(self, "benchmarks", "capabilities", "deviations")
         if not isinstance(self.published, tuple) or not all(isinstance(each, Published) for each in self.published):
             raise ValueError(f"published of {self.name!r} must be a tuple of Published, got {self.published!r}")

@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 0
 
-.PHONY: demo test bench coverage boards docs clean
+.PHONY: demo test bench coverage boards docs readme clean
 
 # The board of the bundled models in an ignored folder, and how it compares with the committed one.
 demo: .venv/.installed
@@ -24,6 +24,10 @@ coverage: .venv/.tested
 boards: .venv/.installed
 	$(BIN)/genbench run --all
 	$(BIN)/genbench tradeoff --all --metric fid --metric is --metric precision --metric classes
+
+# What commands print, written into README.md anew.
+readme: .venv/.installed
+	$(BIN)/python docs/readme.py
 
 # docs/_build/html/index.html; warnings are errors.
 docs: .venv/.documented

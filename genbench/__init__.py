@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from genbench import likelihood, metrics
     from genbench.contracts import Budget, Dataset, SampleSpec, Setting
     from genbench.errors import GenbenchError
+    from genbench.evaluation import adapters
+    from genbench.evaluation.adapters import adapt
     from genbench.evaluation.check import check
     from genbench.evaluation.evaluate import Report, evaluate, tradeoff
     from genbench.evaluation.extraction import Reading
     from genbench.evaluation.score import Scores, score, stats
+    from genbench.evaluation.stream import Stream
     from genbench.leaderboard.boards import leaderboard
     from genbench.numerics import linalg
     from genbench.numerics.estimate import Estimate
-    from genbench.plugins.cards import Benchmark, Card, ModelCard
+    from genbench.plugins.cards import Benchmark, Card, ModelCard, Published
     from genbench.plugins.extractors import Computing
 
 __version__ = "0.1.0"
@@ -34,11 +37,15 @@ _HOMES = {
     "Estimate": "genbench.numerics.estimate",
     "GenbenchError": "genbench.errors",
     "ModelCard": "genbench.plugins.cards",
+    "Published": "genbench.plugins.cards",
     "Reading": "genbench.evaluation.extraction",
     "Report": "genbench.evaluation.evaluate",
     "SampleSpec": "genbench.contracts",
     "Scores": "genbench.evaluation.score",
     "Setting": "genbench.contracts",
+    "Stream": "genbench.evaluation.stream",
+    "adapt": "genbench.evaluation.adapters",
+    "adapters": "genbench.evaluation.adapters",
     "check": "genbench.evaluation.check",
     "evaluate": "genbench.evaluation.evaluate",
     "leaderboard": "genbench.leaderboard",
@@ -50,7 +57,7 @@ _HOMES = {
     "tradeoff": "genbench.evaluation.evaluate",
 }
 
-_MODULES = {"leaderboard", "likelihood", "linalg", "metrics"}
+_MODULES = {"adapters", "leaderboard", "likelihood", "linalg", "metrics"}
 
 __all__ = [
     "Benchmark",
@@ -61,11 +68,15 @@ __all__ = [
     "Estimate",
     "GenbenchError",
     "ModelCard",
+    "Published",
     "Reading",
     "Report",
     "SampleSpec",
     "Scores",
     "Setting",
+    "Stream",
+    "adapt",
+    "adapters",
     "check",
     "evaluate",
     "leaderboard",
@@ -81,7 +92,10 @@ __all__ = [
 class _Alias(MetaPathFinder, Loader):
     """Lets ``from genbench.linalg import sqrtm`` reach the public module wherever its room is."""
 
-    targets = {"genbench.linalg": "genbench.numerics.linalg"}  # noqa: RUF012
+    targets = {  # noqa: RUF012
+        "genbench.adapters": "genbench.evaluation.adapters",
+        "genbench.linalg": "genbench.numerics.linalg",
+    }
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
         return ModuleSpec(fullname, self) if fullname in self.targets else None

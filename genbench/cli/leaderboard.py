@@ -156,9 +156,10 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
     Exit code 1 where something is significantly worse, missing or failed in AFTER.
     """
+    from genbench.leaderboard import boards
     from genbench.leaderboard.comparison import compare
 
-    changes = compare(_rows(before), _rows(after))
+    changes = compare(_rows(before), _rows(after), boards.items(_folder(before)), boards.items(_folder(after)))
     counts = Counter(change.verdict for change in changes)
     if as_json:
         for change in changes:
@@ -187,14 +188,21 @@ def _line(change: Change) -> str:
     return f"{line} (difference {sign}{difference} ± {error})"
 
 
+def _folder(place: str) -> str:
+    """The folder of FOLDER or FOLDER@DATE."""
+    folder, at, _ = place.rpartition("@")
+    return place if not at or Path(place).exists() else folder
+
+
 def _rows(place: str) -> list[Result]:
     """The rows of a folder, or of FOLDER@DATE those until that date."""
     from genbench.leaderboard import boards
     from genbench.storage import results
 
-    folder, at, date = place.rpartition("@")
-    if not at or Path(place).exists():
+    folder = _folder(place)
+    if folder == place:
         return boards.read(place)
+    date = place.rpartition("@")[2]
     try:
         rows = results.as_of(boards.read(folder), date)
     except ValueError as error:

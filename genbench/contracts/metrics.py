@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 Better = Literal["higher", "lower", "zero"]
 Reads = Literal[
-    "samples", "real", "train", "labels", "log_prob", "classes", "outliers", "reconstruction", "translation"
+    "samples",
+    "real",
+    "train",
+    "labels",
+    "conditions",
+    "log_prob",
+    "classes",
+    "outliers",
+    "reconstruction",
+    "translation",
 ]
 Holds = Literal["moments", "features"]
 T = TypeVar("T")
@@ -83,6 +92,8 @@ class Score:
 
     `stderr` holds the real items fixed; `total_stderr` covers their draw too. `low` and `high`, given together, say
     between which values an estimate lies. `biased` says that the number is known to be off, for the reason in `detail`.
+    `nats` is how many nats one unit is, of a number that is the mean of the held-out items' negative log-probabilities
+    up to a constant that all models share: such models are compared in pairs, item by item.
     """
 
     value: float
@@ -93,6 +104,7 @@ class Score:
     high: float | None = None
     total_stderr: float | None = None
     biased: bool = False
+    nats: float | None = None
 
 
 class Evidence(Protocol):
@@ -125,6 +137,9 @@ class Evidence(Protocol):
 
     @property
     def fake_labels(self) -> Tensor | None: ...  # likewise; for generators the extractor's guess
+
+    @property
+    def conditions(self) -> Tensor | None: ...  # the class that each sample was drawn for, where one was chosen
 
     @property
     def log_prob(self) -> LogProbs: ...  # of the held-out split

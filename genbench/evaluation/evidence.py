@@ -78,6 +78,7 @@ class Evidence:
         self.views = views
         self.tell: Tell = tell or (lambda stage, done, total: None)
         self.clock = Clock()
+        self.nats: dict[str, float] = {}  # by column, where its number is a mean over log_prob: nats of one unit
         self._parts: dict[Hashable, Any] = {}
 
     @property
@@ -117,6 +118,13 @@ class Evidence:
     @property
     def fake_labels(self) -> Tensor | None:
         labels: Tensor | None = self._part("fake_labels")
+        return labels
+
+    @property
+    def conditions(self) -> Tensor | None:
+        if "conditions" not in self.makers:
+            return None
+        labels: Tensor | None = self._part("conditions")
         return labels
 
     @property

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,12 +16,14 @@ from genbench import seeding
 from genbench.contracts import FeatureExtractor, Features, Holds, SampleSpec
 from genbench.data import images, sources
 from genbench.errors import DataError, ModelError
+from genbench.evaluation import processes
 from genbench.evaluation.progress import Tell
 from genbench.evaluation.summary import MANY, PER_DIMENSION, Summary, of_arrays
 from genbench.plugins import extractors
 from genbench.plugins.extractors import Computing
 from genbench.storage import cache
 
+BLOCK = 1000  # items whose features are asked for at once
 BATCH = 64  # images that an extractor is given at once
 
 
@@ -103,12 +105,14 @@ def extract(
     extractor = extractors.make(features, SampleSpec((first.shape[2], *first.shape[:2]), 256), reading.computing)
     files = source.digest(chosen, max(1, workers))
     key = cache_key(files, extractor) | {"images": len(chosen), "pillow": PIL.__version__}
-    summed = holds == "moments" and len(chosen) > MANY and not cache.path(key).is_file()
+    # Several processes share out the features, which each then holds.
+    alone = processes.size() == 1
+    summed = alone and holds == "moments" and len(chosen) > MANY and not cache.path(key).is_file()
     if summed:
         key["holds"] = holds
-    known = cache.tensors(key, _Pass(source, chosen, extractor, reading, workers, summed).run)
+    known = cached(key, lambda: _shared_pass(_Pass(source, chosen, extractor, reading, workers, summed)))
     if len(known["kept"]) < len(chosen) and reading.on_bad_file == "stop":
-        raise DataError(_list_of_faults(source, chosen, known["kept"]))
+        processes.from_first(lambda: _refuse(source, chosen, known["kept"]))
     counts = [(images.REMARKS[code], count) for code, count in _counted(known["remarks"])]
     return Extracted(
         source=source,
@@ -129,12 +133,37 @@ def of_items(items: Tensor, content: str, extractor: FeatureExtractor) -> Featur
     """The features of items (n, *shape) whose content has that hash, from the cache where they are there."""
 
     def compute() -> dict[str, Tensor]:
-        features = checked(extractor, items)
+        features = in_blocks(extractor, items)
         rest = {} if features.probabilities is None else {"probabilities": features.probabilities}
         return {"embeddings": features.embeddings, **rest}
 
-    known = cache.tensors(cache_key(content, extractor), compute)
+    known = cached(cache_key(content, extractor), compute)
     return Features(known["embeddings"], known.get("probabilities"))
+
+
+def in_blocks(extractor: FeatureExtractor, items: Tensor) -> Features:
+    """The features of items (n, *shape), of so many at a time, which processes share. Raises as `checked`."""
+    blocks = items.split(BLOCK)
+    parts = processes.shared(len(blocks), lambda index: checked(extractor, blocks[index]))
+    probabilities = [part.probabilities for part in parts if part.probabilities is not None]
+    return Features(
+        torch.cat([part.embeddings for part in parts]),
+        torch.cat(probabilities) if len(probabilities) == len(parts) else None,
+    )
+
+
+def cached(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of a key from the cache, where all processes find them, or those that all compute together."""
+    if processes.size() == 1:
+        return cache.tensors(key, compute)
+    known = cache.known(key)
+    everywhere = all(processes.gathered(known is not None))
+    if known is not None and everywhere:
+        return known
+    value = compute()
+    if processes.rank() == 0:
+        cache.keep(key, value)
+    return value
 
 
 def cache_key(content: str, extractor: FeatureExtractor) -> dict[str, object]:
@@ -177,6 +206,34 @@ def deviation(extracted: Extracted, images_looked_at: int = 32) -> str:
     )
 
 
+def _shared_pass(whole: _Pass) -> dict[str, Tensor]:
+    """A pass over a set of images of which every process makes a run of whole batches, joined in order."""
+    if processes.size() == 1:
+        return whole.run()
+    batches = -(-len(whole.chosen) // BATCH)
+    runs = min(processes.size(), batches)
+    ends = [batches * number // runs * BATCH for number in range(runs + 1)]
+    reading = replace(whole.reading, on_bad_file="skip")  # all files that cannot be read are listed afterwards
+
+    def run(number: int) -> dict[str, Tensor]:
+        chosen = whole.chosen[ends[number] : ends[number + 1]]
+        return _Pass(whole.source, chosen, whole.extractor, reading, whole.workers).run()
+
+    parts = processes.shared(runs, run)
+    if len(torch.cat([part["shapes"] for part in parts]).unique(dim=0)) > 1 and not _any_size(whole.extractor):
+        raise DataError(
+            f"{whole.source.name} holds images of several sizes, and the features {whole.extractor.name} read images "
+            f"of one size; resize them, or choose features that resize (inception)"
+        )
+    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name != "pixels"}
+    pixels = processes.from_first(lambda: whole.source.pixel_digest(joined["kept"].tolist(), whole.workers))
+    return joined | {"pixels": torch.tensor(list(bytes.fromhex(pixels)), dtype=torch.uint8)}
+
+
+def _any_size(extractor: FeatureExtractor) -> bool:
+    return getattr(extractor, "any_size", False) is True
+
+
 def _counted(codes: Tensor) -> list[tuple[int, int]]:
     values, counts = codes.unique(return_counts=True)
     return list(zip(values.tolist(), counts.tolist(), strict=True))
@@ -196,6 +253,10 @@ def _first_readable(source: sources.Images, chosen: Sequence[int]) -> np.ndarray
         except DataError as error:
             fault = fault or str(error)
     raise DataError(f"none of the {len(chosen)} images of {source.name} can be read; the first: {fault}")
+
+
+def _refuse(source: sources.Images, chosen: Sequence[int], readable: Tensor) -> None:
+    raise DataError(_list_of_faults(source, chosen, readable))
 
 
 def _list_of_faults(source: sources.Images, chosen: Sequence[int], readable: Tensor) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 from genbench.contracts import Features, Holds, Reads, held_by
 from genbench.data import sources
 from genbench.errors import DataError, InputError, Unsupported
+from genbench.evaluation import processes
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.extraction import Extracted, Reading, choose, deviation, extract
@@ -336,5 +337,6 @@ def stats(
     extracted = extract(images, features, reading, "moments")
     if len(extracted.readable) < 2:
         raise InputError(f"{images.name} holds {len(extracted.readable)} image; statistics need at least 2")
-    statistics.save(Path(path), moments_of(extracted.features), extracted.fingerprint, extracted.content)
+    moments = moments_of(extracted.features)
+    processes.from_first(lambda: statistics.save(Path(path), moments, extracted.fingerprint, extracted.content))
     return extracted

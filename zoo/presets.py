@@ -40,6 +40,9 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
         # The 500 hidden units of Larochelle and Murray (2011).
         "mnist": {"hidden": 500, "decay": 0.01, "steps": 10_000, "rate": 2e-3, "validation": 2000},
     },
+    "eonade": {
+        "mnist": {"hidden": 500, "decay": 0.01, "steps": 40_000, "rate": 1e-3, "validation": 2000},
+    },
     "made": {
         # Two layers of 500 units and 32 masks, as Germain et al. (2015).
         "mnist": {"hidden": (500, 500), "masks": 32, "decay": 0.01, "steps": 40_000, "rate": 1e-3, "validation": 2000},

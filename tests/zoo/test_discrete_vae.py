@@ -169,7 +169,7 @@ def test_draws_of_a_chain_have_its_frequencies():
 
 
 def test_a_fitted_prior_tightens_the_bound_where_codes_are_few(monkeypatch):
-    """An encoder that always says the same costs log 3 a variable under the uniform prior, and nothing under its own."""
+    """An encoder that always says the same costs log 3 a variable under the uniform prior, nothing under its own."""
     monkeypatch.setattr(DiscreteVAE, "fit", lambda model, dataset, budget: {})
     with scoped(6, "test"):
         config = PriorConfig(variables=2, classes=3, hidden=16, prior_steps=300, prior_rate=0.05, prior_decay=0.0)

@@ -50,7 +50,7 @@ CARDS = (
         family="gan",
         reference="Mirza, Osindero, Conditional Generative Adversarial Nets",
         year=2014,
-        benchmarks=(),  # trained on the digits it collapses: no board until its recipe holds,
+        benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
         deviations=(
             *(SMALLER, ADAM, LEAKY, "the generator ascends log D, as Goodfellow et al. advise"),

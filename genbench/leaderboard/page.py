@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.leaderboard import published, views
+from genbench.leaderboard import pictures, published, views
 from genbench.leaderboard.ranking import Ranking
 from genbench.leaderboard.tables import Sheet
 from genbench.plugins.cards import ModelCard
@@ -161,17 +161,22 @@ def _curves(folders: Iterable[Path]) -> Iterable[Picture]:
 
 
 def embedded(path: Path) -> str:
-    """A picture as a data URI, PNG packed tighter where that loses nothing."""
-    content, kind = path.read_bytes(), "svg+xml" if path.suffix == ".svg" else "png"
-    if kind == "png":
-        from PIL import Image
-
-        packed = io.BytesIO()
-        with Image.open(path) as image:
-            image.save(packed, "WEBP", lossless=True, method=1, quality=50)
-        if packed.tell() < len(content):
-            content, kind = packed.getvalue(), "webp"
+    """A picture as a data URI, PNG packed tighter where that loses nothing. Raises ResultsError for what is none."""
+    with pictures.drawing(path, "embed"):
+        content, kind = path.read_bytes(), "svg+xml" if path.suffix == ".svg" else "png"
+        if kind == "png":
+            packed = _packed(path)
+            content, kind = (packed, "webp") if len(packed) < len(content) else (content, kind)
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _packed(path: Path) -> bytes:
+    from PIL import Image
+
+    packed = io.BytesIO()
+    with Image.open(path) as image:
+        image.save(packed, "WEBP", lossless=True, method=1, quality=50)
+    return packed.getvalue()
 
 
 def _standings(parts: Sequence[Part], model: str) -> list[tuple[int, str, str, str]]:

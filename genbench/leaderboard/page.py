@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+FIGURES = ("tradeoff*", "sanity*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +154,10 @@ def _newest(folders: Iterable[Path], place: str) -> Path | None:
 
 
 def _curves(folders: Iterable[Path]) -> Iterable[Picture]:
-    """The pictures of truncation curves, as SVG where there is one."""
+    """The pictures of truncation curves, and of what the columns see, as SVG where there is one."""
     for folder in folders:
-        stems = {path.stem: path for kind in ("png", "svg") for path in sorted(folder.glob(f"tradeoff*.{kind}"))}
+        kinds = [f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")]
+        stems = {path.stem: path for kind in kinds for path in sorted(folder.glob(kind))}
         for stem, path in stems.items():
             yield Picture(stem, embedded(path))
 

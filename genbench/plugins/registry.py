@@ -238,7 +238,7 @@ def records(card: ModelCard) -> dict[str, dict[str, Any]]:
 
 
 def _with_sound_curves(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record whose `curve`, if it has one, is a list of phases: lists of numbers or None by name, as long as `step`."""
+    """A record whose `curve`, if it has one, is a list of phases: lists of numbers or None by name, long as `step`."""
 
     def sound(phase: object) -> bool:
         if not isinstance(phase, Mapping) or not all(isinstance(values, list) for values in phase.values()):

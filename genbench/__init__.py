@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from genbench import likelihood, metrics
     from genbench.contracts import Budget, Dataset, SampleSpec, Setting
     from genbench.errors import GenbenchError
+    from genbench.evaluation import adapters
+    from genbench.evaluation.adapters import adapt
     from genbench.evaluation.check import check
     from genbench.evaluation.evaluate import Report, evaluate, tradeoff
     from genbench.evaluation.extraction import Reading
     from genbench.evaluation.score import Scores, score, stats
+    from genbench.evaluation.stream import Stream
     from genbench.leaderboard.boards import leaderboard
     from genbench.numerics import linalg
     from genbench.numerics.estimate import Estimate
@@ -40,6 +43,9 @@ _HOMES = {
     "SampleSpec": "genbench.contracts",
     "Scores": "genbench.evaluation.score",
     "Setting": "genbench.contracts",
+    "Stream": "genbench.evaluation.stream",
+    "adapt": "genbench.evaluation.adapters",
+    "adapters": "genbench.evaluation.adapters",
     "check": "genbench.evaluation.check",
     "evaluate": "genbench.evaluation.evaluate",
     "leaderboard": "genbench.leaderboard",
@@ -51,7 +57,7 @@ _HOMES = {
     "tradeoff": "genbench.evaluation.evaluate",
 }
 
-_MODULES = {"leaderboard", "likelihood", "linalg", "metrics"}
+_MODULES = {"adapters", "leaderboard", "likelihood", "linalg", "metrics"}
 
 __all__ = [
     "Benchmark",
@@ -68,6 +74,9 @@ __all__ = [
     "SampleSpec",
     "Scores",
     "Setting",
+    "Stream",
+    "adapt",
+    "adapters",
     "check",
     "evaluate",
     "leaderboard",
@@ -83,7 +92,10 @@ __all__ = [
 class _Alias(MetaPathFinder, Loader):
     """Lets ``from genbench.linalg import sqrtm`` reach the public module wherever its room is."""
 
-    targets = {"genbench.linalg": "genbench.numerics.linalg"}  # noqa: RUF012
+    targets = {  # noqa: RUF012
+        "genbench.adapters": "genbench.evaluation.adapters",
+        "genbench.linalg": "genbench.numerics.linalg",
+    }
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
         return ModuleSpec(fullname, self) if fullname in self.targets else None

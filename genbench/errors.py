@@ -9,6 +9,8 @@ __all__ = [
     "GenbenchWarning",
     "InputError",
     "ModelError",
+    "OutOfMemoryError",
+    "ProcessLostError",
     "RegistryError",
     "ResultsError",
     "Unsupported",
@@ -27,6 +29,10 @@ class InputError(GenbenchError, ValueError):
     """An array or argument does not fit: wrong shape, not finite, too few samples, a parameter out of range."""
 
 
+class ProcessLostError(BaseException):
+    """Another process of the same run has ended: no fault of a model or metric, so it ends this process too."""
+
+
 class RegistryError(GenbenchError, LookupError):
     """A name is unknown or claimed twice, or what it points to cannot be imported."""
 
@@ -37,6 +43,10 @@ class DataError(GenbenchError):
 
 class ModelError(GenbenchError):
     """A generator broke its contract, or its checkpoint is missing, damaged or for another architecture."""
+
+
+class OutOfMemoryError(ModelError):
+    """A generator needed more memory than there is, on whichever device."""
 
 
 class ResultsError(GenbenchError):

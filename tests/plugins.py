@@ -13,6 +13,7 @@ import torch
 
 import genbench
 from genbench.contracts import Column, Features, Score
+from genbench.plugins.datasets import dataset_named
 
 SPEC = genbench.SampleSpec((1, 8, 8), 17)
 
@@ -309,3 +310,94 @@ def careless(setting):
     setting.dataset.heldout.zero_()
     torch.set_default_dtype(torch.float64)
     return Grey()
+
+
+class Chooses(Grey):
+    """Class-conditional: real training digits of the class that it is told."""
+
+    classes = 10
+
+    def __init__(self):
+        data = dataset_named("digits")
+        self.items = [data.train[data.train_labels == label] for label in range(10)]
+
+    def sample(self, n, labels):
+        places = torch.rand(n)
+        return torch.stack(
+            [self.items[y][int(u * len(self.items[y]))] for y, u in zip(labels.tolist(), places.tolist(), strict=True)]
+        )
+
+
+class Obeys(Chooses):
+    """Likewise; remembers what it was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def sample(self, n, labels):
+        self.asked.append((n, labels.clone()))
+        return super().sample(n, labels)
+
+
+class Swaps(Chooses):
+    """Draws the class after the one that it is told."""
+
+    def sample(self, n, labels):
+        return super().sample(n, (labels + 1) % 10)
+
+
+class Narrow(Grey):
+    """Has memory for so many items at once."""
+
+    room = 100
+
+    def __init__(self):
+        self.sizes = []
+
+    def _remember(self, n):
+        self.sizes.append(n)
+        if n > self.room:
+            raise torch.OutOfMemoryError(f"tried to allocate {n} items")
+
+    def sample(self, n):
+        self._remember(n)
+        return super().sample(n)
+
+    def log_prob(self, x):
+        self._remember(len(x))
+        return super().log_prob(x)
+
+
+class Wide(Narrow):
+    """The same with a batch size of its own."""
+
+    batch_size = 62
+
+
+class Careful(Everything):
+    """Has random likelihood bounds, of few items at a time."""
+
+    batch_size = 150
+    log_prob_kind = "lower_bound"
+
+    def log_prob(self, x):
+        return Grey.log_prob(self, x) - torch.rand(len(x)).double()
+
+
+class FailsElsewhere(Grey):
+    """Fails in the second process of a run, and in no other."""
+
+    def sample(self, n):
+        if os.environ.get("RANK") == "1" and n > 16:
+            raise RuntimeError("this machine has another driver")
+        return super().sample(n)
+
+
+class DiesElsewhere(Grey):
+    """Ends the second process of a run."""
+
+    def sample(self, n):
+        if os.environ.get("RANK") == "1" and n > 16:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().sample(n)

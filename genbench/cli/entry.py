@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from genbench.errors import GenbenchError, InputError, RegistryError
+from genbench.errors import GenbenchError, InputError, ProcessLostError, RegistryError
 
 COMMANDS = {
     "run": "genbench.cli.run:run",
@@ -55,6 +55,9 @@ class Commands(click.Group):
         with plain_warnings(), terminable():
             try:
                 return super().invoke(ctx)
+            except ProcessLostError as error:
+                click.echo(f"error: {error}", err=True)
+                ctx.exit(1)
             except GenbenchError as error:
                 click.echo(f"error: {error}", err=True)
                 ctx.exit(2 if isinstance(error, InputError | RegistryError) else 1)

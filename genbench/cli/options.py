@@ -41,6 +41,11 @@ suite = click.option(
     type=click.Choice(["adm", "edm", "full"]),
     help="The metrics and features that an evaluator of papers reports: guided-diffusion's, EDM's, or all of them.",
 )
+batch_size = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Items that a model is asked for at once; halved where memory runs out.  [default: the model's own, or 1000]",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print result rows as JSON lines in place of the table.")
 metrics = click.option(
     "--metric", "metrics", multiple=True, help="Only these metrics, NAME or module:factory; repeatable."

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from genbench.cli import options
+from genbench.cli.shared_work import shared_work
 from genbench.errors import InputError
 from genbench.plugins import registry
 from genbench.plugins.cards import ModelCard
@@ -59,8 +61,10 @@ HOME = Path("leaderboards")
 )
 @click.option("--columns", help="Columns to print: all, or names separated by commas.  [default: the main ones]")
 @click.option("--top", type=click.IntRange(min=1), help="Print so many of the best models.  [default: 20]")
+@options.batch_size
 @options.as_json
 @options.computing
+@shared_work
 def run(
     benchmark: str | None,
     everything: bool,
@@ -77,6 +81,7 @@ def run(
     save_samples: Path | None,
     columns: str | None,
     top: int | None,
+    batch_size: int | None,
     as_json: bool,
     seed: int,
     device: str,
@@ -87,9 +92,13 @@ def run(
     Appends to results.jsonl in the results folder and writes leaderboard.csv, leaderboard.md and samples/MODEL.png.
     What is there already and has not changed is not computed again; an interrupted run goes on where it stopped.
     BENCHMARK is digits where neither it nor --all is given.
+
+    \b
+    Several processes share the work, with the same numbers:
+    torchrun --nproc-per-node 4 -m genbench run digits
     """
     from genbench.cli.console import Shown
-    from genbench.evaluation import benchmarks, devices, generators
+    from genbench.evaluation import benchmarks, devices, generators, processes
     from genbench.evaluation import run as running
     from genbench.plugins.extractors import Computing
 
@@ -98,22 +107,21 @@ def run(
     devices.check(device)
     computing = Computing(device, precision, weights)
     failed = False
+    chosen = None if columns is None else columns.split(",")
     for name in benchmarks.bundled() if everything else [benchmark or "digits"]:
         board = benchmarks.find(name).name
         cards = [generators.resolve(model) for model in models] or cards_on(board)
-        task = benchmarks.load(
-            name, metrics=metrics or None, n=n, data_root=data_root, features=features, computing=computing
-        )
+        load = partial(benchmarks.load, name, metrics=metrics or None, n=n, data_root=data_root, features=features)
+        task = processes.after_first(lambda load=load: load(computing=computing))  # type: ignore[misc]
         for warning in task.warnings():
             click.echo(f"warning: {warning}", err=True)
         folder = _folder(task, out, everything)
         with Shown() as progress:
             plan = running.Options(
-                seed, device, folder, fresh, save_samples, isolate, timeout, _drawing(folder / "samples")
+                seed, device, folder, fresh, save_samples, isolate, timeout, _drawing(folder / "samples"), batch_size
             )
             outcome = running.run(task, cards, plan, progress)
-        chosen = None if columns is None else columns.split(",")
-        _show(outcome, task, folder, as_json, (chosen, top))
+        processes.from_first(lambda: _show(outcome, task, folder, as_json, (chosen, top)))  # noqa: B023
         failed |= bool(outcome.failures)
     if failed:
         sys.exit(1)

@@ -42,8 +42,8 @@ def sanity(
     task = benchmarks.load(benchmark, metrics=metrics or None, n=n, data_root=data_root, computing=Computing(device))
     with Shown() as progress:
         real, *faulty = running.trials(task, seed, progress=progress)
-    found = shown.readings(real.rows, [(trial.fault, trial.unit, trial.strength, trial.rows) for trial in faulty])
+    read = shown.readings(real.rows, [(trial.fault, trial.unit, trial.strength, trial.rows) for trial in faulty])
     folder = out if out is not None else HOME / file_name(task.benchmark.name)
-    shown.save(found, folder)
-    tables.show(shown.sheet(found), output())
+    shown.save(read, folder)
+    tables.show(shown.sheet(read), output())
     click.echo(f"{folder}/: sanity.csv, sanity.md, sanity.png", err=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genbench.cli import options
+from genbench.cli.shared_work import shared_work
 from genbench.plugins.suites import SUITES
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def _reading(chosen: dict[str, Any]) -> Reading:
 @click.option("--worst", type=click.IntRange(min=1), help="List so many images of FAKE, those that cost the most FID.")
 @options.as_json
 @reading_options
+@shared_work
 def score(
     real: Path,
     fake: Path,
@@ -82,6 +84,7 @@ def score(
     cached by content: the same images are never put through the same network twice.
     """
     from genbench.cli.console import Shown
+    from genbench.evaluation import processes
     from genbench.evaluation import score as scoring
 
     if suite is not None:
@@ -96,7 +99,7 @@ def score(
     for note in scores.notes:
         click.echo(f"warning: {note}", err=True)
     if save_samples is not None:
-        scoring.save_images(fake, save_samples, reading)
+        processes.from_first(lambda: scoring.save_images(fake, save_samples, reading))
     if as_json:
         for row in scores.results:
             click.echo(json.dumps(asdict(row)))
@@ -114,6 +117,7 @@ def score(
     "-o", "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The .npz to be written."
 )
 @reading_options
+@shared_work
 def stats(path: Path, out: Path, features: str | None, **chosen: Any) -> None:
     """Write mean and covariance of the features of IMAGES, for later scores against them by this tool or another.
 
@@ -131,4 +135,4 @@ def stats(path: Path, out: Path, features: str | None, **chosen: Any) -> None:
     for note in scoring.notes_on(images):
         click.echo(f"warning: {note}", err=True)
     dimensions = len(moments_of(images.features).mean)
-    click.echo(f"{out}: {len(images.kept)} images, {dimensions} features of {images.fingerprint}")
+    click.echo(f"{out}: {len(images.readable)} images, {dimensions} features of {images.fingerprint}")

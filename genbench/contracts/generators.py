@@ -70,11 +70,23 @@ class Budget:
 
 
 class Generator(Protocol):
-    """All that is required of a model. A numpy array is taken in place of a tensor."""
+    """All that is required of a model. A numpy array is taken in place of a tensor.
+
+    An optional attribute `batch_size` is how many items it is asked for, or given, at once; where it has none, it is
+    asked for 1,000 samples at once and given all held-out items.
+    """
 
     spec: SampleSpec
 
     def sample(self, n: int, /) -> Tensor: ...
+
+
+@runtime_checkable
+class HasClasses(Protocol):
+    """Class-conditional models: ``sample(n, labels)``, labels int64 ``(n,)`` in 0..classes-1, is called in place of
+    ``sample(n)``, and ``sample_truncated(n, labels, psi=psi)`` likewise."""
+
+    classes: int
 
 
 @runtime_checkable
@@ -150,6 +162,7 @@ class Trainable(Protocol):
 
 
 CAPABILITIES: Mapping[str, type] = {
+    "classes": HasClasses,
     "log_prob": HasLogProb,
     "truncation": HasTruncation,
     "reconstruction": HasReconstruction,

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 Better = Literal["higher", "lower", "zero"]
 Reads = Literal[
-    "samples", "real", "train", "labels", "log_prob", "classes", "outliers", "reconstruction", "translation"
+    "samples",
+    "real",
+    "train",
+    "labels",
+    "conditions",
+    "log_prob",
+    "classes",
+    "outliers",
+    "reconstruction",
+    "translation",
 ]
 Holds = Literal["moments", "features"]
 T = TypeVar("T")
@@ -128,6 +137,9 @@ class Evidence(Protocol):
 
     @property
     def fake_labels(self) -> Tensor | None: ...  # likewise; for generators the extractor's guess
+
+    @property
+    def conditions(self) -> Tensor | None: ...  # the class that each sample was drawn for, where one was chosen
 
     @property
     def log_prob(self) -> LogProbs: ...  # of the held-out split

@@ -85,6 +85,11 @@ class Task:
             fingerprint_of=lambda features: self.through(features).extractor.fingerprint,
         )
 
+    @cached_property
+    def conditional_protocol(self) -> Protocol:
+        """How the numbers of a generator that chooses classes are computed."""
+        return self.protocol.told_classes()
+
     def through(self, features: str) -> Task:
         """The same task with the features of another extractor, made once."""
         if features not in self._views:

@@ -12,7 +12,7 @@ from torch import Tensor
 from genbench import seeding
 from genbench.contracts import SampleSpec
 from genbench.errors import ConformanceError, GenbenchError, ModelError
-from genbench.evaluation import generators
+from genbench.evaluation import drawing, generators
 from genbench.likelihood import every_state
 from genbench.plugins.arrays import plain
 from genbench.plugins.guard import attribute, guarded, name_of, watching
@@ -37,6 +37,7 @@ def check(generator: object, spec: SampleSpec | None = None) -> tuple[str, ...]:
     with watching(name_of(generator), quiet=True) as watch:
         offered = generators.offered(generator)
         checks = _Checks(generator)
+        checks.choosing()
         checks.sampling()
         for capability in offered:
             getattr(checks, capability, lambda: None)()
@@ -56,6 +57,7 @@ class _Checks:
         self.generator, self.faults = generator, list[str]()
         self.spec = generators.spec_of(generator)
         self.items = _any_items(self.spec)
+        self.labels: Tensor | None = None  # the classes that samples are drawn of, where they are chosen
 
     def expect(self, condition: bool, fault: str) -> None:
         if not condition:
@@ -74,7 +76,8 @@ class _Checks:
     def draw(self, what: str, n: int, seed: object = 0, **options: float) -> Tensor | None:
         def drawn() -> Tensor:
             method = attribute(self.generator, what)
-            return generators.as_samples(guarded(what, method, n, **options), self.spec, n, what)
+            told = () if self.labels is None else (self.labels[:n],)
+            return generators.as_samples(guarded(what, method, n, *told, **options), self.spec, n, what)
 
         return self.attempt(drawn, seed)
 
@@ -88,6 +91,20 @@ class _Checks:
             "sample is not deterministic under a seed: draw from torch's, numpy's or random's global state only",
         )
         self.expect(not torch.equal(first, other), "sample returns the same items under different seeds")
+
+    def choosing(self) -> None:
+        """Of a generator that chooses classes: that they are a number, and that the samples depend on them."""
+        count = self.attempt(lambda: drawing.classes_of(self.generator))
+        self.attempt(lambda: drawing.batch_size_of(self.generator))
+        if count is None:
+            return
+        drawn = []
+        for label in (0, count - 1):
+            self.labels = torch.full((ITEMS,), label)
+            drawn.append(self.draw("sample", ITEMS))
+        self.labels = torch.arange(ITEMS) % count
+        if count > 1 and drawn[0] is not None and drawn[1] is not None:
+            self.expect(not torch.equal(drawn[0], drawn[1]), "sample returns the same items whatever the labels")
 
     def log_prob(self) -> None:
         kind = self.attempt(lambda: generators.kind_of(self.generator))

@@ -16,6 +16,7 @@ import torch
 from genbench.contracts import Column, Evidence, Metric, Score, parts_read
 from genbench.errors import GenbenchError, ModelError, Unsupported
 from genbench.evaluation import evidence as evidences
+from genbench.evaluation import processes
 from genbench.evaluation.copies import Copies
 from genbench.evaluation.protocol import Protocol, extractors_of
 from genbench.plugins import guard
@@ -109,15 +110,23 @@ class Seconds:
 def measure(metrics: Sequence[Metric], evidence: evidences.Evidence, subject: Subject) -> Iterator[list[Result]]:
     """The rows of each metric in turn: first all that they read is made, then one after the other is computed.
 
+    Processes share what is made of chunks, and then the metrics.
+
     Whatever a metric raises, or returns that is no number, becomes a status with a reason.
     """
     # Metrics that look through extractors of their own need no features of the evidence's.
     plain = [metric for metric in metrics if not extractors_of(metric)]
     for part in dict.fromkeys(part for metric in plain for part in parts_read(metric)):
         evidence.prepare(part)
-    for number, metric in enumerate(metrics):
-        evidence.tell(metric.name, number, len(metrics))
-        yield _rows(metric, evidence, subject)
+
+    def rows(number: int) -> list[Result]:
+        evidence.tell(metrics[number].name, number, len(metrics))
+        return _rows(metrics[number], evidence, subject)
+
+    if processes.size() > 1:
+        yield from processes.shared(len(metrics), rows)
+    else:
+        yield from map(rows, range(len(metrics)))
 
 
 def _rows(metric: Metric, evidence: evidences.Evidence, subject: Subject) -> list[Result]:

@@ -121,6 +121,13 @@ class Evidence:
         return labels
 
     @property
+    def conditions(self) -> Tensor | None:
+        if "conditions" not in self.makers:
+            return None
+        labels: Tensor | None = self._part("conditions")
+        return labels
+
+    @property
     def log_prob(self) -> LogProbs:
         log_probs: LogProbs = self._part("log_prob")
         return log_probs

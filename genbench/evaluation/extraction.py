@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,12 +16,14 @@ from genbench import seeding
 from genbench.contracts import FeatureExtractor, Features, Holds, SampleSpec
 from genbench.data import images, sources
 from genbench.errors import DataError, ModelError
+from genbench.evaluation import processes
 from genbench.evaluation.progress import Tell
 from genbench.evaluation.summary import MANY, PER_DIMENSION, Summary, of_arrays
 from genbench.plugins import extractors
 from genbench.plugins.extractors import Computing
 from genbench.storage import cache
 
+BLOCK = 1000  # items whose features are asked for at once
 BATCH = 64  # images that an extractor is given at once
 
 
@@ -46,7 +48,7 @@ class Reading:
 class Extracted:
     """What was seen of a set of images.
 
-    `features` are Features, or what is known of too many images. `chosen` are the images asked for and `kept` (m,)
+    `features` are Features, or what is known of too many images. `chosen` are the images asked for and `readable` (m,)
     those of them that could be read, in the order of the features; `shapes` counts their shapes (H, W, C), `remarks`
     what decoding changed; `content` is a hash of the pixels that were read, the same for the same pictures from files
     or arrays.
@@ -55,7 +57,7 @@ class Extracted:
     source: sources.Images
     features: Any
     chosen: list[int]
-    kept: Tensor
+    readable: Tensor
     remarks: Counter[str]
     shapes: Counter[tuple[int, int, int]]
     content: str
@@ -64,7 +66,7 @@ class Extracted:
 
     @property
     def left_out(self) -> int:
-        return len(self.chosen) - len(self.kept)
+        return len(self.chosen) - len(self.readable)
 
     @property
     def fingerprint(self) -> str:
@@ -73,7 +75,7 @@ class Extracted:
 
     @property
     def labels(self) -> Tensor | None:
-        return None if self.source.labels is None else self.source.labels[self.kept]
+        return None if self.source.labels is None else self.source.labels[self.readable]
 
 
 def choose(source: sources.Images, reading: Reading) -> list[int]:
@@ -103,12 +105,14 @@ def extract(
     extractor = extractors.make(features, SampleSpec((first.shape[2], *first.shape[:2]), 256), reading.computing)
     files = source.digest(chosen, max(1, workers))
     key = cache_key(files, extractor) | {"images": len(chosen), "pillow": PIL.__version__}
-    summed = holds == "moments" and len(chosen) > MANY and not cache.path(key).is_file()
+    # Several processes share out the features, which each then holds.
+    alone = processes.size() == 1
+    summed = alone and holds == "moments" and len(chosen) > MANY and not cache.path(key).is_file()
     if summed:
         key["holds"] = holds
-    known = cache.tensors(key, _Pass(source, chosen, extractor, reading, workers, summed).run)
+    known = from_cache(key, lambda: _shared_pass(_Pass(source, chosen, extractor, reading, workers, summed)))
     if len(known["kept"]) < len(chosen) and reading.on_bad_file == "stop":
-        raise DataError(_list_of_faults(source, chosen, known["kept"]))
+        processes.from_first(lambda: _refuse(source, chosen, known["kept"]))
     counts = [(images.REMARKS[code], count) for code, count in _counted(known["remarks"])]
     return Extracted(
         source=source,
@@ -116,7 +120,7 @@ def extract(
         if "embeddings" in known
         else of_arrays(known),
         chosen=chosen,
-        kept=known["kept"],
+        readable=known["kept"],
         remarks=Counter({remark: count for remark, count in counts if remark}),
         shapes=Counter(dict(_counted_rows(known["shapes"]))),
         content=bytes(known["pixels"].tolist()).hex(),
@@ -129,12 +133,37 @@ def of_items(items: Tensor, content: str, extractor: FeatureExtractor) -> Featur
     """The features of items (n, *shape) whose content has that hash, from the cache where they are there."""
 
     def compute() -> dict[str, Tensor]:
-        features = checked(extractor, items)
+        features = in_blocks(extractor, items)
         rest = {} if features.probabilities is None else {"probabilities": features.probabilities}
         return {"embeddings": features.embeddings, **rest}
 
-    known = cache.tensors(cache_key(content, extractor), compute)
+    known = from_cache(cache_key(content, extractor), compute)
     return Features(known["embeddings"], known.get("probabilities"))
+
+
+def in_blocks(extractor: FeatureExtractor, items: Tensor) -> Features:
+    """The features of items (n, *shape), of so many at a time, which processes share. Raises as `checked`."""
+    blocks = items.split(BLOCK)
+    parts = processes.shared(len(blocks), lambda index: checked(extractor, blocks[index]))
+    probabilities = [part.probabilities for part in parts if part.probabilities is not None]
+    return Features(
+        torch.cat([part.embeddings for part in parts]),
+        torch.cat(probabilities) if len(probabilities) == len(parts) else None,
+    )
+
+
+def from_cache(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of a key from the cache, where all processes find them, or those that all compute together."""
+    if processes.size() == 1:
+        return cache.tensors(key, compute)
+    known = cache.known(key)
+    everywhere = all(processes.gathered(known is not None))
+    if known is not None and everywhere:
+        return known
+    value = compute()
+    if processes.rank() == 0:
+        cache.keep(key, value)
+    return value
 
 
 def cache_key(content: str, extractor: FeatureExtractor) -> dict[str, object]:
@@ -164,9 +193,9 @@ def checked(extractor: FeatureExtractor, items: Tensor) -> Features:
 def deviation(extracted: Extracted, images_looked_at: int = 32) -> str:
     """How far an extractor of reduced precision is from full precision, on the first images; nothing for others."""
     measure = getattr(extracted.extractor, "deviation", None)
-    if extracted.computing.precision != "bfloat16" or measure is None or len(extracted.kept) < 2:
+    if extracted.computing.precision != "bfloat16" or measure is None or len(extracted.readable) < 2:
         return ""
-    pixels = [extracted.source.load(index)[0] for index in extracted.kept[:images_looked_at].tolist()]
+    pixels = [extracted.source.load(index)[0] for index in extracted.readable[:images_looked_at].tolist()]
     alike = [image for image in pixels if image.shape == pixels[0].shape]
     if len(alike) < 2:
         return ""
@@ -175,6 +204,34 @@ def deviation(extracted: Extracted, images_looked_at: int = 32) -> str:
         f"bfloat16 features of {extracted.source.name} deviate from float32 by {off.features:.2g} of their norm, "
         f"and by a Fréchet distance of {off.frechet:.2g}, on {len(alike)} images, at {off.speedup:.1f} times the speed"
     )
+
+
+def _shared_pass(whole: _Pass) -> dict[str, Tensor]:
+    """A pass over a set of images of which every process makes a run of whole batches, joined in order."""
+    if processes.size() == 1:
+        return whole.run()
+    batches = -(-len(whole.chosen) // BATCH)
+    runs = min(processes.size(), batches)
+    ends = [batches * number // runs * BATCH for number in range(runs + 1)]
+    reading = replace(whole.reading, on_bad_file="skip")  # all files that cannot be read are listed afterwards
+
+    def run(number: int) -> dict[str, Tensor]:
+        chosen = whole.chosen[ends[number] : ends[number + 1]]
+        return _Pass(whole.source, chosen, whole.extractor, reading, whole.workers).run()
+
+    parts = processes.shared(runs, run)
+    if len(torch.cat([part["shapes"] for part in parts]).unique(dim=0)) > 1 and not _any_size(whole.extractor):
+        raise DataError(
+            f"{whole.source.name} holds images of several sizes, and the features {whole.extractor.name} read images "
+            f"of one size; resize them, or choose features that resize (inception)"
+        )
+    joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0] if name != "pixels"}
+    pixels = processes.from_first(lambda: whole.source.pixel_digest(joined["kept"].tolist(), whole.workers))
+    return joined | {"pixels": torch.tensor(list(bytes.fromhex(pixels)), dtype=torch.uint8)}
+
+
+def _any_size(extractor: FeatureExtractor) -> bool:
+    return getattr(extractor, "any_size", False) is True
 
 
 def _counted(codes: Tensor) -> list[tuple[int, int]]:
@@ -198,9 +255,13 @@ def _first_readable(source: sources.Images, chosen: Sequence[int]) -> np.ndarray
     raise DataError(f"none of the {len(chosen)} images of {source.name} can be read; the first: {fault}")
 
 
-def _list_of_faults(source: sources.Images, chosen: Sequence[int], kept: Tensor) -> str:
+def _refuse(source: sources.Images, chosen: Sequence[int], readable: Tensor) -> None:
+    raise DataError(_list_of_faults(source, chosen, readable))
+
+
+def _list_of_faults(source: sources.Images, chosen: Sequence[int], readable: Tensor) -> str:
     """One line for each image that is not among those kept."""
-    bad = sorted(set(chosen) - set(kept.tolist()))
+    bad = sorted(set(chosen) - set(readable.tolist()))
     faults = [loaded.fault for loaded in sources.read(source, bad, 0)]
     count = f"{len(bad)} of the {len(chosen)} images of {source.name} cannot be read"
     lines = "\n".join(f"  {fault}" for fault in faults)
@@ -223,7 +284,7 @@ class _Pass:
     pixels: sources.PixelDigest = field(default_factory=sources.PixelDigest)
 
     def run(self) -> dict[str, Tensor]:
-        kept: list[int] = []
+        readable: list[int] = []
         remarks: list[int] = []
         shapes: list[tuple[int, ...]] = []
         waiting: list[np.ndarray] = []
@@ -235,11 +296,11 @@ class _Pass:
                 bad = True
                 continue
             if bad and self.reading.on_bad_file == "stop":
-                kept.append(loaded.index)  # read on for the list of bad files only
+                readable.append(loaded.index)  # read on for the list of bad files only
                 continue
             if shapes and loaded.pixels.shape != shapes[0] and not getattr(self.extractor, "any_size", False):
-                raise DataError(self._mixed(kept[0], shapes[0], loaded))
-            kept.append(loaded.index)
+                raise DataError(self._mixed(readable[0], shapes[0], loaded))
+            readable.append(loaded.index)
             remarks.append(loaded.remark)
             shapes.append(loaded.pixels.shape)
             self.pixels.add(loaded.pixels)
@@ -248,13 +309,13 @@ class _Pass:
                 self._extract(waiting)
                 waiting = []
         if bad and self.reading.on_bad_file == "stop":
-            raise DataError(_list_of_faults(self.source, self.chosen, torch.tensor(kept)))
+            raise DataError(_list_of_faults(self.source, self.chosen, torch.tensor(readable)))
         if waiting:
             self._extract(waiting)
         passed = {"embeddings": torch.cat(self.embeddings)} if self.summary is None else self.summary.arrays()
         passed |= {
             "pixels": torch.tensor(list(bytes.fromhex(self.pixels.hexdigest())), dtype=torch.uint8),
-            "kept": torch.tensor(kept),
+            "kept": torch.tensor(readable),
             "remarks": torch.tensor(remarks, dtype=torch.uint8),
             "shapes": torch.tensor(shapes, dtype=torch.int32),
         }

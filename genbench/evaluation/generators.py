@@ -16,21 +16,25 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from genbench import seeding
 from genbench.contracts import CAPABILITIES, Dataset, Generator, Kind, LogProbs, SampleSpec, Setting, Truncation
 from genbench.errors import InputError, ModelError, RegistryError, Unsupported
+from genbench.evaluation import processes
+from genbench.evaluation.drawing import CHUNK as CHUNK
+from genbench.evaluation.drawing import as_samples as as_samples
+from genbench.evaluation.drawing import draw as draw
+from genbench.evaluation.drawing import in_batches
+from genbench.evaluation.drawing import samples_of as samples_of
 from genbench.plugins import registry
 from genbench.plugins.arrays import plain
 from genbench.plugins.cards import ModelCard
 from genbench.plugins.guard import attribute, guarded
 from genbench.plugins.interruptions import printable, shown
 
-CHUNK = 1000  # samples drawn under one scoped seed; part of every protocol that reads samples
 PROBE = 16  # samples whose bytes identify a generator that declares no version
 MOST = 1e-6  # nats by which rounding may lift the log of a mass above 0
 ERRORS = 6  # of how many of its standard errors a log of a mass may be above 0
 FILES = (".npz", ".npy", ".pt", ".ts", ".pt2")  # of samples, TorchScript and torch.export
-FILE_TARGET = "genbench.evaluation.adapters:of_setting"
+FILE_TARGET = "genbench.evaluation.adapters.files:of_setting"
 
 shielded = guarded
 
@@ -150,71 +154,6 @@ def _spec(declared: object) -> SampleSpec:
     return guarded("its spec", lambda: SampleSpec(tuple(map(int, shape)), None if levels is None else int(levels)))
 
 
-def as_samples(x: object, spec: SampleSpec, n: int, what: str = "sample") -> Tensor:
-    """`x` as a CPU tensor (n, *spec.shape) of the spec's dtype, sharing nothing with `x`.
-
-    Taken is what `arrays.plain` takes, and half precision for real values, which loses nothing. Raises ModelError that
-    says how `x` differs.
-    """
-    x = plain(x, f"{what}({n})")
-    expected = (n, *spec.shape)
-    if tuple(x.shape) != expected:
-        few = f", {len(x)} samples in place of {n}" if x.ndim and x.shape[1:] == expected[1:] else ""
-        raise ModelError(f"{what}({n}) returned shape {tuple(x.shape)}, not {expected}{few}")
-    if x.is_floating_point() and not torch.isfinite(x).all():
-        raise ModelError(f"{what}({n}) returned values that are not finite")
-    if spec.levels is None:
-        if x.dtype in (torch.float16, torch.bfloat16):
-            x = x.float()
-        if x.dtype != torch.float32:
-            raise ModelError(f"{what}({n}) returned {x.dtype}; real-valued samples are float32")
-        return x
-    if x.dtype != torch.uint8:
-        hint = ", scaled to 0..levels-1 and rounded" if x.is_floating_point() else ""
-        raise ModelError(f"{what}({n}) returned {x.dtype}; levelled samples are uint8{hint}")
-    if x.numel() and int(x.max()) >= spec.levels:
-        raise ModelError(f"{what}({n}) returned the value {int(x.max())}; the levels are 0..{spec.levels - 1}")
-    return x
-
-
-def samples_of(
-    generator: object,
-    spec: SampleSpec,
-    n: int,
-    seed: int,
-    tell: Callable[[int], None] | None = None,
-    psi: float | None = None,
-) -> Tensor:
-    """n samples (n, *shape) of a generator, truncated where psi is given, drawn as `draw` draws them."""
-    what, options = ("sample", {}) if psi is None else ("sample_truncated", {"psi": psi})
-    return draw(attribute(generator, what), spec, n, seed, what, tell, **options)
-
-
-def draw(
-    method: Callable[..., object],
-    spec: SampleSpec,
-    n: int,
-    seed: int,
-    what: str = "sample",
-    tell: Callable[[int], None] | None = None,
-    **options: float,
-) -> Tensor:
-    """n samples (n, *shape) drawn chunk by chunk, each chunk under its own scoped seed; `tell` hears how many are done.
-
-    The same seed gives the same bytes however the chunks are spread over processes. A method that is marked as
-    `in_one_piece`, as that of samples on disk, is asked for all of them at once.
-    """
-    parts = []
-    chunk = n if attribute(method, "in_one_piece", False) is True else CHUNK
-    for index, start in enumerate(range(0, n, chunk)):
-        size = min(chunk, n - start)
-        with seeding.scoped(seed, "samples", index), torch.no_grad():
-            parts.append(as_samples(guarded(what, method, size, **options), spec, size, what))
-        if tell is not None:
-            tell(start + size)
-    return torch.cat(parts)
-
-
 def source_spec(generator: object) -> SampleSpec:
     """What a generator translates: its `source_spec`, or items of its own spec where it declares none."""
     own = attribute(generator, "source_spec")
@@ -252,28 +191,28 @@ def _sources(generator: object, dataset: Dataset, n: int) -> Tensor:
 def _mapped(
     generator: object, what: str, x: Tensor, spec: SampleSpec, seed: int, tell: Callable[[int], None] | None = None
 ) -> Tensor:
-    method = attribute(generator, what)
-    parts: list[Tensor] = []
-    for index, part in enumerate(x.split(CHUNK)):
-        with seeding.scoped(seed, what, index), torch.no_grad():
-            parts.append(as_samples(guarded(what, method, part), spec, len(part), what))
+    chunks = x.split(CHUNK)
+
+    def mapped(index: int) -> Tensor:
+        made = in_batches(
+            generator, what, chunks[index], lambda made, n: as_samples(made, spec, n, what), (seed, what, index)
+        )
         if tell is not None:
-            tell(sum(map(len, parts)))
-    return torch.cat(parts)
+            tell(index * CHUNK + len(made))
+        return made
+
+    return torch.cat(processes.shared(len(chunks), mapped))
 
 
 def reconstructions(generator: object, x: Tensor, spec: SampleSpec, seed: int) -> Tensor:
     """The reconstructions (n, *shape) of items x, under a scoped seed. Raises ModelError for anything else."""
-    method = attribute(generator, "reconstruct")
-    with seeding.scoped(seed, "reconstruct"), torch.no_grad():
-        return as_samples(guarded("reconstruct", method, x), spec, len(x), "reconstruct")
+    what = "reconstruct"
+    return in_batches(generator, what, x, lambda made, n: as_samples(made, spec, n, what), (seed, what))
 
 
 def log_probs(generator: object, x: Tensor, seed: int) -> Tensor:
     """float64 (n,) log-probabilities in nats of items x, under a scoped seed. Raises ModelError for anything else."""
-    method = attribute(generator, "log_prob")
-    with seeding.scoped(seed, "log_prob"), torch.no_grad():
-        return as_log_probs(guarded("log_prob", method, x), len(x))
+    return in_batches(generator, "log_prob", x, as_log_probs, (seed, "log_prob"))
 
 
 def log_probs_of(generator: object, x: Tensor, seed: int) -> LogProbs:
@@ -357,9 +296,8 @@ def class_log_joints(generator: object, x: Tensor, classes: int, seed: int) -> T
 
     A class that the model rules out has -inf.
     """
-    method = attribute(generator, "class_log_joint")
-    with seeding.scoped(seed, "class_log_joint"), torch.no_grad():
-        return as_class_log_joints(guarded("class_log_joint", method, x), len(x), classes)
+    what = "class_log_joint"
+    return in_batches(generator, what, x, lambda made, n: as_class_log_joints(made, n, classes), (seed, what))
 
 
 def as_class_log_joints(joint: object, n: int, classes: int) -> Tensor:

@@ -28,7 +28,7 @@ from torch import Tensor
 from genbench import errors
 from genbench.contracts import Setting
 from genbench.errors import GenbenchError, ModelError
-from genbench.evaluation import generators
+from genbench.evaluation import drawing, generators
 from genbench.plugins.arrays import plain
 from genbench.plugins.cards import ModelCard
 from genbench.plugins.guard import attribute, copied, guarded, tell, watching
@@ -47,7 +47,7 @@ METHODS = {
     "cycle": "translating there and back",
 }
 VALUES = (
-    *("spec", "source_spec", "latent_shape", "truncation", "version", "name"),
+    *("spec", "source_spec", "latent_shape", "truncation", "version", "name", "classes", "batch_size"),
     *("log_prob_kind", "log_prob_error", "log_prob_interval"),
 )
 LOOK = 1.0  # seconds after which a process that keeps silent is looked at: its children may hold its pipe open
@@ -337,6 +337,8 @@ class _Server:
             "spec": lambda _: generators.spec_of(generator),
             "source_spec": lambda _: generators.source_spec(generator),
             "latent_shape": lambda declared: tuple(map(int, declared)),
+            "classes": lambda _: drawing.classes_of(generator),
+            "batch_size": lambda _: drawing.batch_size_of(generator),
             "log_prob_kind": lambda _: generators.kind_of(generator),
             "log_prob_error": lambda _: generators.error_of(generator),
             "log_prob_interval": lambda _: generators.interval_of(generator),

@@ -39,6 +39,11 @@ class Protocol:
     features: str
     fingerprint_of: Callable[[str], str] | None = None
 
+    def told_classes(self) -> Protocol:
+        """The protocol of a generator that chooses the class of each sample, which no extractor has to guess then."""
+        told: Record = {"labels of samples": "the classes that they were drawn for, as frequent as the real ones"}
+        return dataclasses.replace(self, parts={**self.parts, "conditions": lambda: told})
+
     def of(self, metric: Metric) -> Record:
         """Everything but the model and the seed that can change a metric's numbers."""
         record: Record = {

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from genbench.contracts import Generator, Metric
 from genbench.errors import GenbenchError, GenbenchWarning, ModelError
-from genbench.evaluation import benchmarks, generators
+from genbench.evaluation import benchmarks, generators, processes
 from genbench.evaluation.benchmarks import Task
+from genbench.evaluation.drawing import Batched
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
-from genbench.evaluation.generator_evidence import of_generator
+from genbench.evaluation.generator_evidence import of_generator, protocol_of
 from genbench.evaluation.progress import Progress, Silent
+from genbench.evaluation.protocol import Protocol, Record
 from genbench.plugins.cards import ModelCard
 from genbench.plugins.guard import one_line, watching
 from genbench.storage import log_probs, npz, results
@@ -30,6 +32,7 @@ class Options:
     """How a run goes: the seed, the device, the folder for results (None: keep them in memory), whether to redo what is
     there, and a folder for each model's samples as MODEL.npz (None: keep none).
 
+    `batch_size` is how many items a model is asked for at once, None for what the model says itself.
     `isolate` runs every model in a process of its own, which `timeout` seconds without an answer end; `finished` is
     called with each model's evidence once its rows are safe, as to draw its samples.
     """
@@ -42,6 +45,7 @@ class Options:
     isolate: bool = False
     timeout: float | None = None
     finished: Finished | None = None
+    batch_size: int | None = None
 
 
 @dataclass(slots=True)
@@ -61,27 +65,24 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
 
     With a folder, rows are appended to its ``results.jsonl`` as soon as a model is done, before anything is drawn of
     them, and rows that are there already with equal protocol and model are not computed again. Raises ResultsError
-    where the folder cannot be written.
+    where the folder cannot be written. Processes that share the work all return the same; the first of them writes.
     """
     progress = progress or Silent()
     cards = list(models)
     path = None if options.out is None else options.out / "results.jsonl"
     known: dict[Key, Result] = {}
     if path is not None:
-        results.require_writable(path)
-        known = {row.key: row for row in results.current(results.read(path))}
-        results.note_protocols(path, {task.protocol.fingerprint(m): task.protocol.of(m) for m in task.metrics})
+        known = processes.from_first(lambda: _begun(path, task))
     outcome = Outcome()
     progress.start([card.name for card in cards])
     for card in cards:
         start = time.monotonic()
         job = _Job(card, task, options, known, progress)
         with watching(card.name):
-            kept, fresh = job.rows()
+            earlier, fresh = job.rows()
         if path is not None and fresh:
-            results.append(path, fresh)
-            job.keep_items(path.parent, fresh)
-        outcome.rows += kept + fresh
+            processes.from_first(lambda job=job, fresh=fresh: _append(path, job, fresh))  # type: ignore[misc]
+        outcome.rows += earlier + fresh
         if fresh:
             outcome.computed.append(card.name)
         job.finish()
@@ -89,6 +90,26 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
         note = failed.detail if failed else f"{time.monotonic() - start:.1f} s" if fresh else "up to date"
         progress.finish(card.name, note, failed is not None)
     return outcome
+
+
+def _begun(path: Path, task: Task) -> dict[Key, Result]:
+    """The rows that are there already. Raises ResultsError where others could not be added."""
+    results.require_writable(path)
+    known = {row.key: row for row in results.current(results.read(path))}
+    results.note_protocols(path, records(task.protocol, task))
+    return known
+
+
+def _append(path: Path, job: _Job, rows: list[Result]) -> None:
+    if job.protocol is not job.task.protocol:
+        results.note_protocols(path, records(job.protocol, job.task))
+    results.append(path, rows)
+    job.keep_items(path.parent, rows)
+
+
+def records(protocol: Protocol, task: Task) -> dict[str, Record]:
+    """The readable records of a task's metrics, by their fingerprints."""
+    return {protocol.fingerprint(metric): protocol.of(metric) for metric in task.metrics}
 
 
 class _Job:
@@ -99,34 +120,37 @@ class _Job:
     ) -> None:
         self.card, self.task, self.options, self.known, self.progress = card, task, options, known, progress
         self.generator: Generator | None = None
+        self.protocol = task.protocol
         self.evidence: Evidence | None = None
 
     def rows(self) -> tuple[list[Result], list[Result]]:
         """The rows kept from before, and those computed now."""
         self.progress.stage(self.card.name, "loading", 0, 0)
         try:
-            self.generator = self._build()
-            version = generators.version(self.generator)
+            self.generator = generator = processes.together(self._build)
+            self.protocol = protocol_of(generator, self.task)
+            version = processes.from_first(lambda: generators.version(generator))
         except GenbenchError as error:
             subject = self._subject("")
             return [], [row for m in self.task.metrics for row in subject.without(m, "failed", str(error))]
         subject = self._subject(version)
-        kept: list[Result] = []
+        earlier: list[Result] = []
         missing = []
         for metric in self.task.metrics:
             before = [] if self.options.fresh else self._current(metric, version)
-            kept += before
+            earlier += before
             if not before:
                 missing.append(metric)
         self.evidence = of_generator(self.generator, self.task, self.options.seed, self._tell)
-        return kept, [row for rows in measure(missing, self.evidence, subject) for row in rows]
+        return earlier, [row for rows in measure(missing, self.evidence, subject) for row in rows]
 
     def finish(self) -> None:
         """What follows once the rows are safe: a failure here costs a file, and no number."""
-        if self.evidence is not None:
+        if self.evidence is not None and processes.rank() == 0:
             for follow in (self._save_samples, self._tell_finished):
                 try:
-                    follow(self.evidence)
+                    with processes.apart():
+                        follow(self.evidence)
                 except Exception as error:
                     warnings.warn(f"{self.card.name}: {one_line(error)}", GenbenchWarning, stacklevel=2)
         if self.isolated and self.generator is not None:
@@ -158,8 +182,11 @@ class _Job:
         if self.isolated:
             from genbench.evaluation import isolation
 
-            return isolation.isolated(self.card, setting, self.options.timeout)
-        return generators.build(self.card, setting)
+            generator: Generator = isolation.isolated(self.card, setting, self.options.timeout)
+        else:
+            generator = generators.build(self.card, setting)
+        size = self.options.batch_size
+        return generator if size is None else Batched(generator, size)
 
     def _subject(self, version: str) -> Subject:
         task, options = self.task, self.options
@@ -170,14 +197,14 @@ class _Job:
             seed=options.seed,
             version=version,
             device=options.device,
-            protocol=task.protocol,
+            protocol=self.protocol,
             own=task.own,
             places=places,
         )
 
     def _current(self, metric: Metric, version: str) -> list[Result]:
         """A metric's rows from before, if all of them are there, sound, and of this very model and protocol."""
-        protocol, benchmark = self.task.protocol.fingerprint(metric), self.task.benchmark.name
+        protocol, benchmark = self.protocol.fingerprint(metric), self.task.benchmark.name
         keys = [(self.card.name, benchmark, c.name, self.options.seed, protocol) for c in metric.columns]
         rows = [self.known[key] for key in keys if key in self.known]
         sound = len(rows) == len(keys) and all(r.status != "failed" and r.model_version == version for r in rows)
@@ -210,10 +237,11 @@ def evaluate_generator(generator: Generator, task: Task, seed: int, name: str) -
     evidence = of_generator(generator, task, seed)
     places = {column: place for place, column in enumerate(benchmarks.columns(task.benchmark))}
     try:
-        version, fault = generators.version(generator), ""
+        version = processes.from_first(lambda: generators.version(generator))
+        protocol, fault = protocol_of(generator, task), ""
     except GenbenchError as error:
-        version, fault = "", str(error)
-    subject = Subject(name, task.benchmark.name, seed, version, "cpu", task.protocol, task.own, places)
+        version, protocol, fault = "", task.protocol, str(error)
+    subject = Subject(name, task.benchmark.name, seed, version, "cpu", protocol, task.own, places)
     if fault:
         return [row for metric in task.metrics for row in subject.without(metric, "failed", fault)], evidence
     return [row for rows in measure(task.metrics, evidence, subject) for row in rows], evidence

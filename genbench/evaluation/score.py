@@ -14,6 +14,7 @@ from torch import Tensor
 from genbench.contracts import Features, Holds, Reads, held_by
 from genbench.data import sources
 from genbench.errors import DataError, InputError, Unsupported
+from genbench.evaluation import processes
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.extraction import Extracted, Reading, choose, deviation, extract
@@ -75,7 +76,7 @@ class Side:
     @property
     def n(self) -> int:
         if self.images is not None:
-            return len(self.images.kept)
+            return len(self.images.readable)
         return (self.known.moments.n or 0) if self.known is not None else 0
 
     @property
@@ -139,7 +140,7 @@ class Scores:
         influence = frechet_influence(self.real.part, features)
         falls = (influence - influence.mean()) / (len(influence) - 1)
         order = falls.argsort(descending=True, stable=True)[:count].tolist()
-        names = [images.source.called(int(images.kept[place])) for place in order]
+        names = [images.source.called(int(images.readable[place])) for place in order]
         return pd.DataFrame({"image": names, "fid_change_without": [-float(falls[place]) for place in order]})
 
     @property
@@ -217,13 +218,13 @@ def _views(sides: tuple[Side, Side], trained: Extracted | None, reading: Reading
     def view(features: str) -> Evidence:
         plain = replace(reading, computing=Computing(reading.computing.device))
 
-        def seen(images: Extracted | None) -> Extracted:
+        def again(images: Extracted | None) -> Extracted:
             if images is None:
                 raise Unsupported("statistics hold no images, which other features could see")
             return extract(images.source, features, plain)
 
-        again = tuple(Side(side.name, seen(side.images)) for side in sides)
-        return of_files((again[0], again[1]), None if trained is None else seen(trained), False, plain)
+        real, fake = (Side(side.name, again(side.images)) for side in sides)
+        return of_files((real, fake), None if trained is None else again(trained), False, plain)
 
     return view
 
@@ -318,8 +319,8 @@ def save_images(source: ImageSet, path: Path, reading: Reading) -> None:
     pixels = [image.pixels for image in loaded if image.pixels is not None]
     if len({array.shape[:2] for array in pixels}) > 1:
         raise DataError(f"{images.name} holds images of several sizes, which one array cannot hold; resize them")
-    if len({one.shape[2] for one in pixels}) > 1:
-        pixels = [one.repeat(3 // one.shape[2], axis=2) for one in pixels]
+    if len({array.shape[2] for array in pixels}) > 1:
+        pixels = [array.repeat(3 // array.shape[2], axis=2) for array in pixels]
     npz.write(path, arr_0=np.stack(pixels))
 
 
@@ -334,7 +335,8 @@ def stats(
     """
     images = sources.open_images(source)
     extracted = extract(images, features, reading, "moments")
-    if len(extracted.kept) < 2:
-        raise InputError(f"{images.name} holds {len(extracted.kept)} image; statistics need at least 2")
-    statistics.save(Path(path), moments_of(extracted.features), extracted.fingerprint, extracted.content)
+    if len(extracted.readable) < 2:
+        raise InputError(f"{images.name} holds {len(extracted.readable)} image; statistics need at least 2")
+    moments = moments_of(extracted.features)
+    processes.from_first(lambda: statistics.save(Path(path), moments, extracted.fingerprint, extracted.content))
     return extracted

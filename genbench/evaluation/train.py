@@ -65,17 +65,17 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
     dataset = benchmarks.load_dataset(board, plan.data_root)
     setting = benchmarks.setting(board, card.name, dataset, plan.device, trained=False)
     start = time.monotonic()
-    kept = kept_state(card, benchmark, plan, dataset)
+    state = kept_state(card, benchmark, plan, dataset)
     if plan.resume:
-        kept.resume()
+        state.resume()
     with seeding.scoped(plan.seed, "train", card.name), watching(card.name):
         model = _fresh(card, setting)
         if not generators.offers(model, "training"):
             raise ModelError(f"{card.name} has nothing to train: it defines no fit and save")
-        curve = Curve(kept.notes)
-        budget = Budget(plan.steps, plan.seed, _heard(curve, kept, progress), kept)
+        curve = Curve(state.notes)
+        budget = Budget(plan.steps, plan.seed, _heard(curve, state, progress), state)
         figures = _figures(guarded(f"fit of {card.name}", attribute(model, "fit"), dataset, budget), card.name)
-    seconds = round(time.monotonic() - start + kept.seconds_before, 1)
+    seconds = round(time.monotonic() - start + state.seconds_before, 1)
     steps = "" if plan.steps is None else f" --budget {plan.steps}"
     record = {
         "command": f"genbench train {card.name} --benchmark {benchmark}{steps} --seed {plan.seed}",
@@ -86,15 +86,15 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
         **({"curve": phases} if (phases := curve.record()) else {}),
     }
     path = guarded(f"save of {card.name}", attribute(model, "save"), setting, record)
-    kept.remove()
+    state.remove()
     return Trained(path, figures, seconds)
 
 
-def _heard(curve: Curve, kept: snapshots.FileSnapshots, progress: Progress | None) -> Progress:
+def _heard(curve: Curve, state: snapshots.FileSnapshots, progress: Progress | None) -> Progress:
     """Whom a training tells of its steps: its curve, and whoever wants to know."""
 
     def tell(step: int, steps: int, figures: Mapping[str, float]) -> None:
-        curve.add(max(kept.phase, 0), step, steps, figures)
+        curve.add(max(state.phase, 0), step, steps, figures)
         if progress is not None:
             progress(step, steps, figures)
 

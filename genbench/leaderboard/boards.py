@@ -100,8 +100,8 @@ def boards(folders: Iterable[Path | str], sort: str | None = None, as_of: str | 
     if len(chosen) > 1:  # of one folder, the order of its lines is the better witness
         rows.sort(key=lambda row: row.moment)
     names = dict.fromkeys(row.benchmark for row in rows)
-    kept = items(*chosen)
-    return [Board.of([row for row in rows if row.benchmark == name], sort=sort, items=kept) for name in names]
+    chosen_items = items(*chosen)
+    return [Board.of([row for row in rows if row.benchmark == name], sort=sort, items=chosen_items) for name in names]
 
 
 def readable(folders: Iterable[Path]) -> list[Path]:

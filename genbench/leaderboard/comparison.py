@@ -47,10 +47,10 @@ def compare(
     would else cry loss. Both sides' errors count as independent, although equal seeds make them less so, and an unknown
     one as 0; but likelihoods are compared in pairs, item by item, where both sides' items are at hand.
     """
-    found = items_before or Lookup(), items_after or Lookup()
+    lookups = items_before or Lookup(), items_after or Lookup()
     old, new = _by_place(before), _by_place(after)
     numbers = {place: _pair(old.get(place, []), new.get(place, [])) for place in dict.fromkeys([*old, *new])}
-    changes = [_change(place, *pair, found) for place, pair in numbers.items()]
+    changes = [_change(place, *pair, lookups) for place, pair in numbers.items()]
     undecided = [number for number, change in enumerate(changes) if change.verdict == "noise"]
     gains = {number: _gain(*numbers[_place(changes[number])]) for number in undecided}
     chances = [ranks.p_value(gains[number], changes[number].error or 0.0) for number in undecided]
@@ -84,7 +84,7 @@ def _place(change: Change) -> Place:
     return change.benchmark, change.model, change.column, change.seed
 
 
-def _change(place: Place, old: Result | None, new: Result | None, found: tuple[Lookup, Lookup]) -> Change:
+def _change(place: Place, old: Result | None, new: Result | None, lookups: tuple[Lookup, Lookup]) -> Change:
     """What became of a number; "noise" stands for every difference that is still to be tested."""
     before, after = (None if row is None else row.value for row in (old, new))
     if old is None or new is None or before is None or after is None:
@@ -92,7 +92,7 @@ def _change(place: Place, old: Result | None, new: Result | None, found: tuple[L
     if old.protocol != new.protocol:
         return Change(*place, before, after, None, None, "another protocol")
     equal = math.isclose(before, after, rel_tol=EQUAL, abs_tol=ROUNDING)
-    error = pairs.error_of(old, new, *found)
+    error = pairs.error_of(old, new, *lookups)
     if error is None:
         error = math.hypot(old.stderr or 0.0, new.stderr or 0.0)
     return Change(*place, before, after, after - before, error, "same" if equal else "noise")

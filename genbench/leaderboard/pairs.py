@@ -29,7 +29,7 @@ def error_of(first: Result, second: Result, of_first: Lookup, of_second: Lookup)
     """The paired error of two rows of one column, if they have equal protocols and both rows' items are kept."""
     if first.protocol != second.protocol:
         return None
-    one, other = of_first.of(first), of_second.of(second)
-    if one is None or other is None:
+    first_items, second_items = of_first.of(first), of_second.of(second)
+    if first_items is None or second_items is None:
         return None
-    return paired_error(one, other, one.columns[first.column].nats)
+    return paired_error(first_items, second_items, first_items.columns[first.column].nats)

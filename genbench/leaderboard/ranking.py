@@ -263,8 +263,8 @@ class Ranking:
             note = f"{title}: estimates stand by the unfavourable end of their interval, and count as apart from others"
             notes.append(f"{note} by the whole of it alone: {', '.join(dict.fromkeys(between))}")
         if self._paired:
-            kept = {place for pair in self._paired for place in pair}
-            others = [key[0] for place, key in enumerate(self._ranked) if place not in kept]
+            paired = {place for pair in self._paired for place in pair}
+            others = [key[0] for place, key in enumerate(self._ranked) if place not in paired]
             note = f"{title}: ranks compare models in pairs over the same held-out items, which tells apart more"
             unpaired = f"; without kept items, and compared by their ± alone: {', '.join(dict.fromkeys(others))}"
             notes.append(note + unpaired * bool(others))

@@ -95,12 +95,12 @@ def seen_from(own: Sequence[Reading]) -> tuple[str, float | None]:
     return last, own[start].strength
 
 
-def _grid(found: Sequence[Reading]) -> tuple[list[Result], list[str], Mapping[tuple[str, str], list[Reading]]]:
+def _grid(readings: Sequence[Reading]) -> tuple[list[Result], list[str], Mapping[tuple[str, str], list[Reading]]]:
     """The columns by their rows of real items, the faults, and the readings of each pair."""
-    columns = list({reading.real.column: reading.real for reading in found}.values())
-    faults = list(dict.fromkeys(reading.fault for reading in found))
+    columns = list({reading.real.column: reading.real for reading in readings}.values())
+    faults = list(dict.fromkeys(reading.fault for reading in readings))
     cells: dict[tuple[str, str], list[Reading]] = {}
-    for reading in found:
+    for reading in readings:
         cells.setdefault((reading.real.column, reading.fault), []).append(reading)
     return sorted(columns, key=lambda row: row.place), faults, cells
 
@@ -112,10 +112,10 @@ def _text(own: Sequence[Reading]) -> str:
     return f"praised {strength:g}" if verdict == "better" else "?" if verdict == "unknown" else "no"
 
 
-def sheet(found: Sequence[Reading]) -> tables.Sheet:
+def sheet(readings: Sequence[Reading]) -> tables.Sheet:
     """A line for each column: its number for real items, and from which strength of each fault on it is worse."""
-    columns, faults, cells = _grid(found)
-    units = {reading.fault: reading.unit for reading in found}
+    columns, faults, cells = _grid(readings)
+    units = {reading.fault: reading.unit for reading in readings}
     heads = ["column", "real", *(f"{fault} ({units[fault]})" for fault in faults)]
     lines = [
         [
@@ -125,7 +125,7 @@ def sheet(found: Sequence[Reading]) -> tables.Sheet:
         ]
         for row in columns
     ]
-    first = found[0].real
+    first = readings[0].real
     title = f"What the columns of {first.benchmark} can see: {first.n:,} samples against {first.reference:,} real items"
     notes = [
         "A number is the strength from which on the column is worse than for real items, beyond its error (5 % of a "
@@ -144,7 +144,7 @@ def sheet(found: Sequence[Reading]) -> tables.Sheet:
     return tables.Sheet(title, heads, lines, [*notes, *blind], frozenset({0}), fixed=2)
 
 
-def table(found: Sequence[Reading]) -> pd.DataFrame:
+def table(readings: Sequence[Reading]) -> pd.DataFrame:
     """A line for each column, fault and strength: value, stderr, those of real items, z (above 0: worse), verdict."""
     import pandas as pd
 
@@ -161,28 +161,28 @@ def table(found: Sequence[Reading]) -> pd.DataFrame:
             "z": None if reading.z is None else round(reading.z, 3),
             "verdict": reading.verdict,
         }
-        for reading in found
+        for reading in readings
     )
 
 
-def save(found: Sequence[Reading], folder: Path) -> None:
+def save(readings: Sequence[Reading], folder: Path) -> None:
     """Write ``sanity.csv``, ``.md`` and ``.png``, each atomically. Raises ResultsError where one cannot be written."""
-    atomic.write_text(folder / "sanity.csv", table(found).to_csv(index=False, lineterminator="\n"))
-    atomic.write_text(folder / "sanity.md", tables.markdown(sheet(found)))
+    atomic.write_text(folder / "sanity.csv", table(readings).to_csv(index=False, lineterminator="\n"))
+    atomic.write_text(folder / "sanity.md", tables.markdown(sheet(readings)))
     path = folder / "sanity.png"
     with pictures.drawing(path):
-        figure = _figure(found)
+        figure = _figure(readings)
         atomic.write(path, lambda part: figure.savefig(part, format="png", dpi=130))
 
 
-def _figure(found: Sequence[Reading]) -> Figure:
+def _figure(readings: Sequence[Reading]) -> Figure:
     """A cell for each column and fault: green where it is worse, red where it is praised, paler the later."""
     from matplotlib.colors import to_rgb
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    columns, faults, cells = _grid(found)
-    units = {reading.fault: reading.unit for reading in found}
+    columns, faults, cells = _grid(readings)
+    units = {reading.fault: reading.unit for reading in readings}
     figure = Figure(figsize=(2.6 + 1.05 * len(faults), 1.9 + 0.3 * len(columns)), layout="constrained")
     panel = figure.subplots()
     for line, row in enumerate(columns):

@@ -62,6 +62,7 @@ def _too_few(real: Tensor, fake: Tensor) -> str:
 class PerClassFid:
     """The column `fid_class`: the mean over the classes, less the bias of both sides' finite size in each of them.
 
+    The class of a sample is the one that it was drawn for, where the generator was told, else the extractor's guess.
     The bias is known to second order, which classes of fewer than 2 D samples exceed: then the number is biased. The
     remark names the class with the largest distance.
     """
@@ -69,11 +70,12 @@ class PerClassFid:
     name = "per-class-fid"
     version: ClassVar[int] = 2
     columns = (Column("fid_class", "class FID", "lower", digits=2, general="class Fréchet distance"),)
-    reads: ClassVar[tuple[Reads, ...]] = ("samples", "real", "labels")
+    reads: ClassVar[tuple[Reads, ...]] = ("samples", "real", "labels", "conditions")
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        real, fake = evidence.real_labels, evidence.fake_labels
+        real, told = evidence.real_labels, evidence.conditions
+        fake = evidence.fake_labels if told is None else told
         if real is None or fake is None:
             raise Unsupported("the classes of the samples or of the real items are not known")
         few = _too_few(real, fake.to(real.device))

@@ -15,7 +15,7 @@ from torch import Tensor
 from genbench import seeding
 from genbench.numerics import nearest
 from genbench.numerics.distance_products import GROUP, Points
-from genbench.numerics.nearest import blocks, bracket, group_minima, hits, pair_distances, prepared, scaled
+from genbench.numerics.nearest import blocks, bracket, group_minima, hits, pair_distances, prepared, refined, scaled
 from genbench.numerics.tiles import Tiles
 
 ENOUGH = 48  # balls around a point of which, in a random half, one is left but once in 2^48
@@ -105,9 +105,9 @@ class Balls:
 
 
 class Reached:
-    """The pairs of which a squared distance, to within the product's error, is at most a limit (n,) of the centre.
+    """The pairs of which a squared distance, to within the rounding of float32, is at most a limit (n,) of the centre.
 
-    They serve standard errors, which need no exactness. Of each of the things counted, the centres or the queries,
+    They serve standard errors, which need no more. Of each of the things counted, the centres or the queries,
     about ENOUGH pairs of at most `sure` (n,) are enough to know that a random half keeps one: later ones are left out.
     """
 
@@ -121,10 +121,13 @@ class Reached:
         self.counts = torch.zeros(len(counted), dtype=torch.long, device=self.limit.device)
 
     def _take(self, centre: Tensor, query: Tensor, least: Tensor) -> None:
-        value = least + (self.centres.gap[centre] + self.queries.gap[query]) / 2
         item = centre if self.by == "centres" else query
-        wanted = ((value <= self.limit[centre]) & (self.counts[item] < ENOUGH)).nonzero()[:, 0]
-        centre, query, value, item = centre[wanted], query[wanted], value[wanted], item[wanted]
+        wanted = ((least <= self.limit[centre]) & (self.counts[item] < ENOUGH)).nonzero()[:, 0]
+        centre, query, least, item = centre[wanted], query[wanted], least[wanted], item[wanted]
+        middle = least + (self.centres.gap[centre] + self.queries.gap[query]) / 2
+        value = refined(self.centres, self.queries, centre, query, middle)
+        near = (value <= self.limit[centre]).nonzero()[:, 0]
+        centre, query, value, item = centre[near], query[near], value[near], item[near]
         self._pairs.append((centre.to(torch.int32), query.to(torch.int32), value))
         self.counts += torch.bincount(item[value <= self.sure[centre]], minlength=len(self.counts))
 

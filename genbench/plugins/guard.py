@@ -21,13 +21,14 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from genbench.contracts import Dataset, Features, LogProbs, Setting, Source
-from genbench.errors import GenbenchError, GenbenchWarning, ModelError
+from genbench.errors import GenbenchError, GenbenchWarning, ModelError, OutOfMemoryError
 from genbench.plugins import importing, states
 from genbench.plugins.interruptions import described, interruptions, one_line, printable
 
 __all__ = ["Watch", "attribute", "copied", "guarded", "guarded_as", "name_of", "one_line", "tell", "watching"]
 
 T = TypeVar("T")
+CPU_MEMORY = "can't allocate memory"  # as torch's allocator for the CPU says it
 COPIED = (Dataset, Source, Setting, Features, LogProbs)  # values of genbench's own whose tensors are copied
 
 
@@ -91,11 +92,18 @@ def guarded_as(
             _tell_of(what, changes, (arguments, options), given)
             if isinstance(error, GenbenchError):
                 raise
-            raise kind(f"{what} raised {described(error)}") from error
+            fault = OutOfMemoryError if kind is ModelError and ran_out_of_memory(error) else kind
+            raise fault(f"{what} raised {described(error)}") from error
     if interruption.error is not None:
         raise interruption.error
     _tell_of(what, changes, (arguments, options), given)
     return value
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that there is no memory left: Python's and numpy's, and torch's on any device."""
+    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return isinstance(error, MemoryError) or named or (isinstance(error, RuntimeError) and CPU_MEMORY in str(error))
 
 
 def _tell_of(what: str, changes: list[str], original: tuple[Any, Any], given: tuple[Any, Any]) -> None:

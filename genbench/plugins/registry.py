@@ -230,11 +230,11 @@ def records(card: ModelCard) -> dict[str, dict[str, Any]]:
     """
     if not card.records:
         return {}
-    kept = guarded_as(RegistryError, f"the records of {card.name}", load(card.records), card.name)
-    whole = isinstance(kept, Mapping) and all(isinstance(record, Mapping) for record in kept.values())
+    by_benchmark = guarded_as(RegistryError, f"the records of {card.name}", load(card.records), card.name)
+    whole = isinstance(by_benchmark, Mapping) and all(isinstance(record, Mapping) for record in by_benchmark.values())
     if not whole:
         raise RegistryError(f"the records of {card.name} are no mapping from benchmarks to records")
-    return {str(benchmark): _with_sound_curves(record) for benchmark, record in kept.items()}
+    return {str(benchmark): _with_sound_curves(record) for benchmark, record in by_benchmark.items()}
 
 
 def _with_sound_curves(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -249,7 +249,5 @@ def _with_sound_curves(record: Mapping[str, Any]) -> dict[str, Any]:
 
     curve = record.get("curve")
     phases = [dict(phase) for phase in curve if sound(phase)] if isinstance(curve, list) else []
-    return {
-        **{name: value for name, value in record.items() if name != "curve"},
-        **({"curve": phases} if phases else {}),
-    }
+    rest = {str(name): value for name, value in record.items() if name != "curve"}
+    return rest | ({"curve": phases} if phases else {})

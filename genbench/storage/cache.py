@@ -40,15 +40,26 @@ def path(key: Mapping[str, object]) -> Path:
 
 def tensors(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors stored under `key`, or those that `compute` returns, which are then stored atomically."""
+    value = known(key)
+    if value is None:
+        value = {name: tensor.contiguous() for name, tensor in compute().items()}
+        keep(key, value)
+    return value
+
+
+def known(key: Mapping[str, object]) -> dict[str, Tensor] | None:
+    """The tensors stored under `key`, None where there are none that can be read."""
     from safetensors import SafetensorError
 
-    file = path(key)
     with suppress(OSError, SafetensorError, ValueError):
-        return _read(file)
-    value = {name: tensor.contiguous() for name, tensor in compute().items()}
+        return _read(path(key))
+    return None
+
+
+def keep(key: Mapping[str, object], value: Mapping[str, Tensor]) -> None:
+    """Store tensors under `key` atomically, if that is possible."""
     with suppress(ResultsError):
-        _write(file, value)
-    return value
+        _write(path(key), {name: tensor.contiguous() for name, tensor in value.items()})
 
 
 def checksum(value: Mapping[str, Tensor], key: str = "") -> str:

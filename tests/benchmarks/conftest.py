@@ -64,6 +64,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     line("| what | by | least seconds | times genbench | peak MB |")
     line("| --- | --- | ---: | ---: | ---: |")
     timings: list[table.Timing] = []
+    clock = "processor" if "process_time" in str(config.getoption("benchmark_timer")) else "wall"
     load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0
     for group in dict.fromkeys(run.group for run in measured):
         runs = [run for run in measured if run.group == group]
@@ -78,5 +79,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
                 seconds = [float(f"{number:.4g}") for number in (ours, run.stats.min)]
                 rounded = round(run.stats.min / ours, 2)
                 who = table.processor(), torch.get_num_threads()
-                timings.append(table.Timing(*who, what, size, seconds[0], library, seconds[1], rounded, load))
+                timings.append(table.Timing(*who, what, size, seconds[0], library, seconds[1], rounded, load, clock))
     table.write(timings)

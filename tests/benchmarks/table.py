@@ -20,7 +20,8 @@ SPEED = Path(__file__).resolve().parents[2] / "leaderboards" / "speed.csv"
 class Timing:
     """Least seconds of genbench and of one peer, for one thing at one size; `ratio` is peer over genbench.
 
-    `load` is how many processes wanted to run at the time: more than the threads, and other work was going on.
+    `load` is how many processes wanted to run at the time: more than the threads, and other work was going on. `clock`
+    is "wall", or "processor" for the seconds of this process alone, which other work touches little.
     """
 
     machine: str
@@ -32,6 +33,7 @@ class Timing:
     peer: float
     ratio: float
     load: float = 0.0
+    clock: str = "wall"
 
 
 def processor() -> str:
@@ -80,6 +82,8 @@ def markdown(timings: Iterable[Timing]) -> str:
         here = [row for row in rows if (row.machine, row.threads) == (machine, threads)]
         busiest = max(row.load for row in here)
         beside = f" (beside other work, load up to {busiest:.1f})" if busiest > threads + 1 else ""
+        if any(row.clock == "processor" for row in here):
+            beside += ", seconds of the processor"
         named = f"{threads} thread{'s' if threads > 1 else ''}"
         lines += [f"{machine}, {named}{beside}:", "", "| what | size | genbench | times as long |"]
         lines.append("| --- | --- | ---: | --- |")

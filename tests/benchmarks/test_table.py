@@ -18,7 +18,7 @@ def test_new_timings_take_the_place_of_old_ones_of_the_same_thing_alone(tmp_path
     faster = replace(ROW, genbench=0.25, ratio=6.0)
     table.write([faster], path)
     assert table.read(path) == [other, faster]
-    assert path.read_text().splitlines()[0] == "machine,threads,what,size,genbench,peer_name,peer,ratio,load"
+    assert path.read_text().splitlines()[0] == "machine,threads,what,size,genbench,peer_name,peer,ratio,load,clock"
 
 
 def test_the_table_has_a_line_for_each_size_and_names_the_machine():
@@ -27,6 +27,7 @@ def test_the_table_has_a_line_for_each_size_and_names_the_machine():
     assert "| FID | 1,000 and 1,000 features | 0.5 s | a-peer 3.0, b-peer 10.0 |" in text.splitlines()
     assert len(text.splitlines()) == 6
     assert "2 threads (beside other work, load up to 4.5):" in table.markdown([replace(ROW, load=4.5)])
+    assert "2 threads, seconds of the processor:" in table.markdown([replace(ROW, clock="processor")])
 
 
 def test_a_group_names_what_and_size():

@@ -116,7 +116,20 @@ CARDS = (
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
-            "unconditional: the classes of its paper are not used",
+            "unconditional; gated-pixel-cnn-classes is told the classes, as its paper",
+            "a thermometer of 16 marks in place of the level at the input, a bias for every position, dropout",
+            "Adam in place of RMSProp",
+        ),
+    ),
+    ModelCard(
+        "gated-pixel-cnn-classes",
+        "zoo.autoregressive.gated_pixel_cnn:ConditionalPixelCNN.build",
+        "the same told the class at every gate: p(x|y), a mixture over classes, a classifier",
+        family="autoregressive",
+        reference="van den Oord et al., Conditional Image Generation with PixelCNN Decoders",
+        year=2016,
+        capabilities=("log_prob", "truncation", "class_joint", "training"),
+        deviations=(
             "a thermometer of 16 marks in place of the level at the input, a bias for every position, dropout",
             "Adam in place of RMSProp",
         ),

@@ -159,6 +159,19 @@ CARDS = (
         ),
     ),
     ModelCard(
+        "discrete-vae-prior",
+        "zoo.vae.discrete_vae:DiscreteVAEPrior.build",
+        "the same under a prior fitted to the codes",
+        family="vae",
+        reference="Jang, Gu, Poole, Categorical Reparameterization with Gumbel-Softmax",
+        year=2017,
+        capabilities=("log_prob", "reconstruction", "training"),
+        deviations=(
+            "a chain of linear conditionals fitted to the codes afterwards, where the paper's prior is uniform",
+            "otherwise as discrete-vae",
+        ),
+    ),
+    ModelCard(
         "vq-vae",
         "zoo.vae.vq_vae:VQVAE.build",
         "nearest codes, straight-through gradient, uniform prior",

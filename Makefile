@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 0
 
-.PHONY: demo test bench coverage boards clean
+.PHONY: demo test bench coverage boards docs readme clean
 
 # The board of the bundled models in an ignored folder, and how it compares with the committed one.
 demo: .venv/.installed
@@ -25,6 +25,14 @@ boards: .venv/.installed
 	$(BIN)/genbench run --all
 	$(BIN)/genbench tradeoff --all --metric fid --metric is --metric precision --metric classes
 
+# What commands print, written into README.md anew.
+readme: .venv/.installed
+	$(BIN)/python docs/readme.py
+
+# docs/_build/html/index.html; warnings are errors.
+docs: .venv/.documented
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
 
@@ -36,5 +44,9 @@ boards: .venv/.installed
 	$(BIN)/pip install -q -e ".[test]"
 	touch $@ .venv/.installed
 
+.venv/.documented: pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install -q -e ".[docs]"
+	touch $@ .venv/.installed
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo docs/_build docs/generated

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from genbench.leaderboard.boards import leaderboard
     from genbench.numerics import linalg
     from genbench.numerics.estimate import Estimate
-    from genbench.plugins.cards import Benchmark, Card, ModelCard
+    from genbench.plugins.cards import Benchmark, Card, ModelCard, Published
     from genbench.plugins.extractors import Computing
 
 __version__ = "0.1.0"
@@ -37,6 +37,7 @@ _HOMES = {
     "Estimate": "genbench.numerics.estimate",
     "GenbenchError": "genbench.errors",
     "ModelCard": "genbench.plugins.cards",
+    "Published": "genbench.plugins.cards",
     "Reading": "genbench.evaluation.extraction",
     "Report": "genbench.evaluation.evaluate",
     "SampleSpec": "genbench.contracts",
@@ -67,6 +68,7 @@ __all__ = [
     "Estimate",
     "GenbenchError",
     "ModelCard",
+    "Published",
     "Reading",
     "Report",
     "SampleSpec",

@@ -25,6 +25,14 @@ LARGE_PRIOR = {
     **{"prior_decay": 0.01, "prior_steps": 20_000, "prior_rate": 1e-3},
 }
 
+GATED: Mapping[str, Settings] = {
+    "digits-binary": {"dropout": 0.35, "steps": 800},
+    "mnist": {
+        **{"width": 32, "kernel": 3, "dropout": 0.1, "decay": 0.01},
+        **{"steps": 60_000, "batch": 8, "rate": 1e-3, "validation": 1000},
+    },
+}
+
 PRESETS: Mapping[str, Mapping[str, Settings]] = {
     "fvbn": {"mnist": {"steps": 10_000, "rate": 3e-3, "validation": 10_000}},
     "nade": {
@@ -45,16 +53,15 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
             **{"steps": 30_000, "batch": 16, "rate": 1e-3, "validation": 1000},
         },
     },
-    "gated-pixel-cnn": {
-        "digits-binary": {"dropout": 0.35, "steps": 800},
-        "mnist": {
-            **{"width": 32, "kernel": 3, "dropout": 0.1, "decay": 0.01},
-            **{"steps": 60_000, "batch": 8, "rate": 1e-3},
-        },
-    },
+    "gated-pixel-cnn": GATED,
+    "gated-pixel-cnn-classes": GATED,
     "pixel-rnn-row": {
         "digits-binary": {"dropout": 0.5, "steps": 700},
-        "mnist": {"width": 16, "dropout": 0.1, "decay": 0.01, "steps": 30_000, "batch": 8, "rate": 1e-3},
+        # The 7 layers of the paper's table on MNIST.
+        "mnist": {
+            **{"width": 16, "layers": 7, "dropout": 0.1, "decay": 0.01},
+            **{"steps": 30_000, "batch": 8, "rate": 1e-3, "validation": 1000},
+        },
     },
     "pixel-rnn-diagonal": {
         "digits": {"layers": 2},
@@ -86,6 +93,9 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
         "mnist-binary": {**BURDA, "between": 100, "steps": 40_000, "validation": 2000},
     },
     "discrete-vae": {"mnist": {**DEEP_NETWORK, "variables": 32, "classes": 16}},
+    "discrete-vae-prior": {
+        "mnist": {**DEEP_NETWORK, "variables": 32, "classes": 16, "prior_decay": 0.01, "prior_steps": 10_000},
+    },
     # Images of two levels hold fewer nats to spend on codes.
     "vq-vae": {"digits-binary": {"codes": 16}, "mnist": LARGE_CODES},
     "vq-vae-pixelcnn": {"digits-binary": {"codes": 16}, "mnist": {**LARGE_CODES, **LARGE_PRIOR}},
@@ -93,7 +103,11 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
         # The top takes its nats from what the codes of VQVAEPixelCNN have.
         "digits": {"codes": 32, "width": 48},
         "digits-binary": {"codes": 8},
-        "mnist": {**LARGE_CODES, **LARGE_PRIOR, "top_codes": 128},
+        # A grid of 7 x 7 on top of one of 14 x 14, and averaged codes as in the paper; narrow priors, for time.
+        "mnist": {
+            **{**LARGE_CODES, **LARGE_PRIOR, "top_codes": 128, "halvings": 1, "average": 0.99},
+            **{"prior_width": 64, "prior_blocks": 4},
+        },
     },
     "real-nvp": {
         "mnist": {

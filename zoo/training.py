@@ -20,10 +20,28 @@ SNAPSHOTS = 20  # how many states a training keeps on its way, one after the oth
 CHECKS = 25  # how often weights are validated on the way
 
 
+class Redrawn:
+    """Items of two levels that are drawn anew every time, with intensities uint8 (n, *shape) over 255 as chances."""
+
+    def __init__(self, intensities: Tensor) -> None:
+        self.intensities = intensities
+
+    def __len__(self) -> int:
+        return len(self.intensities)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """A new draw of the items of these rows: uint8 (rows, *shape)."""
+        chances = self.intensities[rows]
+        return (torch.randint(0, 255, chances.shape, dtype=torch.uint8) < chances).to(torch.uint8)
+
+
+Items = Tensor | Redrawn
+
+
 class Batches:
     """Minibatches for ever, epoch after epoch in a new random order; the last of an epoch may be smaller."""
 
-    def __init__(self, data: Tensor, size: int) -> None:
+    def __init__(self, data: Items, size: int) -> None:
         self.data, self.size = data, size
         self.order, self.position = torch.empty(0, dtype=torch.long), 0
 
@@ -218,7 +236,7 @@ class Recipe(Protocol):
 class Split(NamedTuple):
     """Items to learn from (n, *shape), and others of the train split, or None, by which the best weights are chosen."""
 
-    train: Tensor
+    train: Items
     validation: Tensor | None = None
 
 
@@ -228,13 +246,20 @@ def validated(dataset: Dataset, items: int) -> Split:
     They are those that the data set's makers set aside for that purpose, or else the same random ones for every model;
     the held-out split is never touched.
     """
-    if items == 0:
-        return Split(dataset.train)
-    if dataset.validation is not None:
-        return Split(dataset.train, dataset.validation[:items])
+    if items and dataset.validation is not None:
+        return Split(learnt(dataset), dataset.validation[:items])
     order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))
     count = min(items, len(order) // 5)
-    return Split(dataset.train[order[count:]], dataset.train[order[:count]]) if count else Split(dataset.train)
+    if count == 0:
+        return Split(learnt(dataset))
+    return Split(learnt(dataset, order[count:]), dataset.train[order[:count]])
+
+
+def learnt(dataset: Dataset, rows: Tensor | None = None) -> Items:
+    """What a training reads of the train split, or of some rows of it: its items, or new draws of them each time."""
+    if dataset.intensities is not None:
+        return Redrawn(dataset.intensities if rows is None else dataset.intensities[rows])
+    return dataset.train if rows is None else dataset.train[rows]
 
 
 class Best:
@@ -274,7 +299,7 @@ class Options:
 def minimise(
     loss: Callable[[Tensor], Tensor],
     module: nn.Module,
-    data: Tensor | Split,
+    data: Items | Split,
     budget: Budget,
     recipe: Recipe,
     options: Options = Options(),
@@ -286,7 +311,7 @@ def minimise(
     scored best are left, of those at some 25 steps on the way. Returns the mean loss of the last tenth of the steps,
     and the best score. Raises ModelError where the loss is no longer finite.
     """
-    split = Split(data) if isinstance(data, Tensor) else data
+    split = data if isinstance(data, Split) else Split(data)
     device = next(module.parameters()).device
     optimiser = torch.optim.AdamW(decaying(module, recipe.decay), lr=recipe.rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, budget.steps or recipe.steps)

@@ -22,7 +22,12 @@ COMMANDS = {
     "tradeoff": "genbench.cli.tradeoff:tradeoff",
     "train": "genbench.cli.train:train",
     "leaderboard": "genbench.cli.leaderboard:leaderboard",
+    "show": "genbench.cli.show:show",
+    "samples": "genbench.cli.pictures:samples",
+    "latent": "genbench.cli.pictures:latent",
+    "report": "genbench.cli.report:report",
     "diff": "genbench.cli.leaderboard:diff",
+    "sanity": "genbench.cli.sanity:sanity",
     "list": "genbench.cli.listing:list_command",
     "check": "genbench.cli.check:check",
 }

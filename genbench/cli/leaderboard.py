@@ -28,7 +28,11 @@ LOSSES: tuple[Verdict, ...] = ("worse", "missing", "failed")  # of which a night
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--sort", help="Column to rank by.  [default: the benchmark's first]")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "md", "json", "html"]), default="table", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "md", "json", "html", "eee"]),
+    default="table",
+    show_default=True,
 )
 @click.option("--columns", help="Columns to print: all, or names separated by commas.  [default: the main ones]")
 @click.option("--top", type=click.IntRange(min=1), help="Print so many of the best models.  [default: 20]")
@@ -47,10 +51,14 @@ def leaderboard(
 
     Rows of FOLDERS that are named meet on one board for each benchmark. Ranks are intervals: models that the error
     cannot tell apart share them. Rows computed by another protocol than the rest are left out of the ranking and named
-    below it. --columns and --top are for the table alone.
+    below it. --columns and --top are for the table alone. The format eee is that of Every Eval Ever: a line of JSON for
+    each model.
     """
     from genbench.cli.console import output
+    from genbench.leaderboard import every_eval
 
+    if history is not None and form == "eee":
+        raise InputError("--history has no format eee, which holds current rows; choose another")
     if history is not None:
         _print_history(folders, as_of, history, form)
         return
@@ -63,6 +71,9 @@ def leaderboard(
         click.echo(json.dumps(records, indent=2))
     elif form == "csv":
         _print_csv(shown)
+    elif form == "eee":
+        for record in (record for board in shown.values() for record in every_eval.records(board)):
+            click.echo(json.dumps(record, allow_nan=False))
     else:
         for board in shown.values():
             if form == "table":
@@ -81,7 +92,7 @@ def _boards(folders: Sequence[Path], sort: str | None, as_of: str | None) -> dic
     if folders:
         return {board.benchmark: board for board in boards.boards(folders, sort, _time(as_of))}
     shown: dict[str, Board] = {}
-    for folder in _homes():
+    for folder in homes():
         try:
             own = boards.boards([folder], sort, _time(as_of))
         except ResultsError as error:
@@ -94,7 +105,7 @@ def _boards(folders: Sequence[Path], sort: str | None, as_of: str | None) -> dic
     return shown
 
 
-def _homes() -> list[Path]:
+def homes() -> list[Path]:
     return sorted(path.parent for path in HOME.glob("*/results.jsonl"))
 
 
@@ -134,7 +145,7 @@ def _print_history(folders: Sequence[Path], as_of: str | None, model: str, form:
     from genbench.leaderboard import boards, history, tables
     from genbench.storage import results
 
-    rows = [row for folder in folders or boards.readable(_homes()) for row in boards.read(folder)]
+    rows = [row for folder in folders or boards.readable(homes()) for row in boards.read(folder)]
     own = history.of_model(rows if (time := _time(as_of)) is None else results.as_of(rows, time), model)
     if form == "json":
         click.echo(json.dumps([asdict(row) for row in own], indent=2))
@@ -156,9 +167,10 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
     Exit code 1 where something is significantly worse, missing or failed in AFTER.
     """
+    from genbench.leaderboard import boards
     from genbench.leaderboard.comparison import compare
 
-    changes = compare(_rows(before), _rows(after))
+    changes = compare(_rows(before), _rows(after), boards.items(_folder(before)), boards.items(_folder(after)))
     counts = Counter(change.verdict for change in changes)
     if as_json:
         for change in changes:
@@ -187,14 +199,21 @@ def _line(change: Change) -> str:
     return f"{line} (difference {sign}{difference} ± {error})"
 
 
+def _folder(place: str) -> str:
+    """The folder of FOLDER or FOLDER@DATE."""
+    folder, at, _ = place.rpartition("@")
+    return place if not at or Path(place).exists() else folder
+
+
 def _rows(place: str) -> list[Result]:
     """The rows of a folder, or of FOLDER@DATE those until that date."""
     from genbench.leaderboard import boards
     from genbench.storage import results
 
-    folder, at, date = place.rpartition("@")
-    if not at or Path(place).exists():
+    folder = _folder(place)
+    if folder == place:
         return boards.read(place)
+    date = place.rpartition("@")[2]
     try:
         rows = results.as_of(boards.read(folder), date)
     except ValueError as error:

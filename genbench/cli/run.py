@@ -190,13 +190,14 @@ def _show(outcome: Outcome, task: Task, folder: Path, as_json: bool, part: tuple
         for row in outcome.rows:
             click.echo(json.dumps(asdict(row)))
     rows = boards.read(folder, task.benchmark.name)
-    boards.Board.of(rows).save(folder)
+    items = boards.items(folder)
+    boards.Board.of(rows, items=items).save(folder)
     if as_json:
         return
     protocols = {column.name: task.protocol.fingerprint(m) for m in task.metrics for column in m.columns}
     named = sorted({row.model for row in outcome.rows}) if len(outcome.rows) else []
     columns, top = part
-    board = boards.Board.of(rows, protocols)
+    board = boards.Board.of(rows, protocols, items=items)
     board.show(output(), columns=columns, top=top, always=named)
     where = f" (its own protocol: {task.variant})" if task.variant else ""
     click.echo(f"{folder}/{where}: results.jsonl, leaderboard.csv, leaderboard.md, samples/*.png", err=True)

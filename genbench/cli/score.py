@@ -125,6 +125,7 @@ def stats(path: Path, out: Path, features: str | None, **chosen: Any) -> None:
     """
     from genbench.cli.console import Shown
     from genbench.evaluation import score as scoring
+    from genbench.metrics.frechet import moments_of
 
     reading = _reading(chosen)
     with Shown("sets") as progress:
@@ -133,5 +134,5 @@ def stats(path: Path, out: Path, features: str | None, **chosen: Any) -> None:
         )
     for note in scoring.notes_on(images):
         click.echo(f"warning: {note}", err=True)
-    dimensions = images.features.embeddings.shape[1]
-    click.echo(f"{out}: {len(images.kept)} images, {dimensions} features of {images.fingerprint}")
+    dimensions = len(moments_of(images.features).mean)
+    click.echo(f"{out}: {len(images.readable)} images, {dimensions} features of {images.fingerprint}")

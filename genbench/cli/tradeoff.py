@@ -32,15 +32,17 @@ def tradeoff(
     device: str,
     data_root: Path | None,
 ) -> None:
-    """Sweep the truncation of MODELS: their curves in one table and one picture, tradeoff-MODEL-MODEL.csv and .png.
+    """Sweep the truncation of MODELS: their curves in a table, tradeoff-MODEL-MODEL.csv, and in figures beside it.
 
-    A model without truncation is a point of the picture. Of many models, the picture has a column for each family and
-    one for the points. With --all the files are called tradeoff.csv and tradeoff.png.
+    The figures, SVG and PNG, show precision against recall, FID against the Inception Score and FID-infinity against
+    psi, as far as the metrics are measured; real images are a star in each. More than six models have a panel each.
+    With --all the files begin with tradeoff only.
     """
     from genbench.cli.console import Shown
     from genbench.evaluation import benchmarks, devices, generators, truncation
-    from genbench.leaderboard import pictures
+    from genbench.leaderboard import tradeoff as figures
     from genbench.plugins.extractors import Computing
+    from genbench.plugins.guard import attribute
     from genbench.storage import atomic
     from genbench.storage.names import file_name
 
@@ -50,9 +52,13 @@ def tradeoff(
     devices.check(device)
     task = benchmarks.load(benchmark, metrics=metrics or None, n=n, data_root=data_root, computing=Computing(device))
     cards = [generators.resolve(name) for name in models] or cards_on(task.benchmark.name)
+    stem = "tradeoff" if everything else "-".join(["tradeoff", *(file_name(card.name) for card in cards)])
     folder = out if out is not None else HOME / file_name(task.benchmark.name)
     built = {card.name: generators.build(card, task.setting_of(card.name, device)) for card in cards}
     truncation.require_curves(built, task, psis)
+    if figures.REFERENCE not in built:
+        reference = generators.resolve(figures.REFERENCE)
+        built[reference.name] = generators.build(reference, task.setting_of(reference.name, device))
     curves = {}
     with Shown() as progress:
         progress.start(list(built))
@@ -61,8 +67,8 @@ def tradeoff(
             curves[name] = truncation.curve(model, task, psis, seed, progress.tell(name))
             progress.finish(name, f"{len(curves[name])} points", failed=False)
             click.echo(f"{name}\n{curves[name].round(3).to_string(index=False)}\n")
-    stem = "tradeoff" if everything else "-".join(["tradeoff", *(file_name(name) for name in curves)])
     atomic.write_text(folder / f"{stem}.csv", truncation.joined(curves).to_csv(index=False))
-    families = {card.name: card.family for card in cards}
-    pictures.save_tradeoff(truncation.grouped(curves, families), folder / f"{stem}.png")
-    click.echo(f"{folder}/: {stem}.csv, {stem}.png", err=True)
+    kinds = {name: str(attribute(built[name], "truncation")) for name in curves if len(curves[name]) > 1}
+    lines = {name: figures.Curve(table, kinds.get(name, "")) for name, table in curves.items()}
+    paths = figures.save(lines, folder / stem, task.extractor.name)
+    click.echo(f"{folder}/: {', '.join([f'{stem}.csv', *(path.name for path in paths)])}", err=True)

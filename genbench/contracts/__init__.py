@@ -32,10 +32,12 @@ from genbench.contracts.metrics import (
     Evidence,
     FeatureExtractor,
     Features,
+    Holds,
     LogProbs,
     Metric,
     Reads,
     Score,
+    held_by,
     parts_read,
 )
 
@@ -58,6 +60,7 @@ __all__ = [
     "HasReconstruction",
     "HasTranslation",
     "HasTruncation",
+    "Holds",
     "Kind",
     "LogProbs",
     "Metric",
@@ -70,5 +73,6 @@ __all__ = [
     "Trainable",
     "Truncation",
     "capabilities",
+    "held_by",
     "parts_read",
 ]

@@ -63,7 +63,9 @@ class Dataset:
     """A fixed train and held-out split; labels are int64 ``(n,)`` where known. Truth is given where it is known.
 
     `validation` are items (n, *shape) that the makers of the data set aside for choices made while training; no number
-    of a board reads them. `source` is what they are translated from, where a benchmark is about that. `true_log_prob`
+    of a board reads them. `source` is what they are translated from, where a benchmark is about that. `intensities`,
+    uint8 like `train` with values 0..255, say of data of two levels that the training items are drawn anew whenever
+    they are learnt from, each dimension 1 with that chance over 255; `train` then is one fixed draw. `true_log_prob`
     maps ``(n, *shape)`` to float64 ``(n,)`` in nats; `entropy` is its exact negative expectation.
     """
 
@@ -78,8 +80,14 @@ class Dataset:
     entropy: float | None = None
     source: Source | None = None
     validation: Tensor | None = None
+    intensities: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if self.intensities is not None and (self.spec.levels != 2 or self.intensities.shape != self.train.shape):
+            raise ValueError(
+                f"intensities belong to training items of two levels, one to each dimension, got "
+                f"{tuple(self.intensities.shape)} for {tuple(self.train.shape)} of {self.spec.levels} levels"
+            )
         if self.source is None or not self.source.paired:
             return
         counts = (len(self.source.train), len(self.source.heldout)), (len(self.train), len(self.heldout))
@@ -88,9 +96,10 @@ class Dataset:
 
     @cached_property
     def sha256(self) -> str:
-        """A hash of the spec and of every value of both splits; with a source, of all that it holds too."""
+        """A hash of the spec and of every value of both splits; of the intensities and of all in a source too."""
         digest = hashlib.sha256()
-        parts: list[tuple[SampleSpec, tuple[Tensor, ...]]] = [(self.spec, (self.train, self.heldout))]
+        splits_of_items = (self.train, self.heldout, *(() if self.intensities is None else (self.intensities,)))
+        parts: list[tuple[SampleSpec, tuple[Tensor, ...]]] = [(self.spec, splits_of_items)]
         if self.source is not None:
             labels = (self.source.train_labels, self.source.heldout_labels)
             known = tuple(split for split in labels if split is not None)

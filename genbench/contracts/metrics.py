@@ -25,6 +25,7 @@ Reads = Literal[
     "reconstruction",
     "translation",
 ]
+Holds = Literal["moments", "features"]
 T = TypeVar("T")
 
 
@@ -91,6 +92,8 @@ class Score:
 
     `stderr` holds the real items fixed; `total_stderr` covers their draw too. `low` and `high`, given together, say
     between which values an estimate lies. `biased` says that the number is known to be off, for the reason in `detail`.
+    `nats` is how many nats one unit is, of a number that is the mean of the held-out items' negative log-probabilities
+    up to a constant that all models share: such models are compared in pairs, item by item.
     """
 
     value: float
@@ -101,6 +104,7 @@ class Score:
     high: float | None = None
     total_stderr: float | None = None
     biased: bool = False
+    nats: float | None = None
 
 
 class Evidence(Protocol):
@@ -171,7 +175,9 @@ class Metric(Protocol):
     optional class attribute `version` (1 where it is absent) is raised when the definition of its numbers changes:
     that makes this metric's earlier rows stale, and no others. An optional attribute `features` names the extractors
     through which the metric looks, in place of the one behind the evidence that it is given: their fingerprints enter
-    its protocol, and their names its rows.
+    its protocol, and their names its rows. An optional `holds` says what it needs of features: "moments" where
+    `Features.once` of "moments", "moments of halves", "size" and "rows" (some of them) is enough, as for more images
+    than memory holds the features of; "features", all of them, where it is absent.
     """
 
     @property
@@ -194,3 +200,9 @@ def parts_read(metric: Metric) -> tuple[Reads, ...]:
     if not isinstance(metric.reads, str):
         return tuple(metric.reads)
     return ("samples", "real") if metric.reads == "samples" else (metric.reads,)
+
+
+def held_by(metric: Metric) -> Holds:
+    """What a metric needs of features."""
+    holds: Holds = getattr(metric, "holds", "features")
+    return holds

@@ -2,13 +2,16 @@
 
 References: Y. LeCun et al., "Gradient-Based Learning Applied to Document Recognition" (1998); H. Larochelle and
 I. Murray, "The Neural Autoregressive Distribution Estimator" (2011), for the binarization that published likelihoods
-use; H. Xiao et al., "Fashion-MNIST" (2017).
+use; R. Salakhutdinov and I. Murray, "On the Quantitative Analysis of Deep Belief Networks" (2008), for drawing it anew;
+Y. Burda et al., "Importance Weighted Autoencoders" (2016), whose likelihoods are on such draws; H. Xiao et al.,
+"Fashion-MNIST" (2017).
 """
 
 from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +68,32 @@ def mnist_binary(root: Path | None = None) -> Dataset:
         heldout=heldout,
         validation=validation,
     )
+
+
+def mnist_dynamic(root: Path | None = None) -> Dataset:
+    """60,000 train and 10,000 held-out images (1, 28, 28), values 0 and 1, drawn with the grey values as chances.
+
+    Training draws its items anew each time, from the `intensities`; the `train` split is one such draw, fixed by a
+    seed, for whoever needs a fixed set, and the held-out split another. Likelihoods here and on ``mnist-binary`` are of
+    different data, and not to be compared.
+    """
+    grey = mnist(root)
+    train, heldout = (_drawn(split, seed) for seed, split in enumerate((grey.train, grey.heldout)))
+    return replace(
+        grey,
+        name="mnist-dynamic",
+        spec=SampleSpec((1, 28, 28), 2),
+        train=train,
+        heldout=heldout,
+        intensities=grey.train,
+    )
+
+
+def _drawn(intensities: Tensor, seed: int) -> Tensor:
+    """Values 0 and 1, each 1 with its intensity over 255 as its chance."""
+    # Unlike a library's own draws of integers or coins, plain uniforms have no version.
+    uniform = np.random.default_rng(seed).random(intensities.shape, dtype=np.float32)
+    return (torch.from_numpy(uniform) < intensities.float() / 255).to(torch.uint8)
 
 
 def _unpacked(path: Path, bits: np.ndarray) -> np.ndarray:

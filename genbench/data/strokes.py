@@ -330,10 +330,10 @@ def _nearest(here: int, rest: set[int], width: int) -> int:
 
 
 def _connected(start: int, rest: set[int], offsets: list[int]) -> set[int]:
-    found, front = {start}, [start]
+    reached, front = {start}, [start]
     while front:
         pixel = front.pop()
-        fresh = {pixel + offset for offset in offsets} & rest - found
-        found |= fresh
+        fresh = {pixel + offset for offset in offsets} & rest - reached
+        reached |= fresh
         front += fresh
-    return found
+    return reached

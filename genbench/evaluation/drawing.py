@@ -71,17 +71,9 @@ class Drawing:
         return as_samples(guarded(self.what, method, size, *labels, **self.options), self.spec, size, self.what)
 
 
-def draw(
-    method: Callable[..., object],
-    spec: SampleSpec,
-    n: int,
-    seed: int,
-    what: str = "sample",
-    tell: Callable[[int], None] | None = None,
-    **options: float,
-) -> Tensor:
+def draw(method: Callable[..., object], spec: SampleSpec, n: int, seed: int) -> Tensor:
     """n samples (n, *shape) of a method that is told no classes, see `Drawing`."""
-    return Drawing(spec, n, seed, what, tell=tell, options=options).by(method)
+    return Drawing(spec, n, seed).by(method)
 
 
 def samples_of(

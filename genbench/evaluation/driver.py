@@ -123,10 +123,12 @@ def measure(metrics: Sequence[Metric], evidence: evidences.Evidence, subject: Su
         evidence.tell(metrics[number].name, number, len(metrics))
         return _rows(metrics[number], evidence, subject)
 
-    if processes.size() > 1:
-        yield from processes.shared(len(metrics), rows)
-    else:
+    if processes.size() == 1:
         yield from map(rows, range(len(metrics)))
+        return
+    for metric_rows, nats in processes.shared(len(metrics), lambda number: (rows(number), evidence.nats)):
+        evidence.nats |= nats
+        yield metric_rows
 
 
 def _rows(metric: Metric, evidence: evidences.Evidence, subject: Subject) -> list[Result]:
@@ -149,6 +151,8 @@ def _rows(metric: Metric, evidence: evidences.Evidence, subject: Subject) -> lis
     faults = [fault for column, score in zip(metric.columns, outcomes, strict=True) if (fault := _fault(column, score))]
     if faults:
         return subject.without(metric, "failed", faults[0], seconds)
+    named = zip(metric.columns, outcomes, strict=True)
+    evidence.nats |= {column.name: float(score.nats) for column, score in named if score.nats is not None}
     return [subject.row(metric, column, score, seconds) for column, score in zip(metric.columns, outcomes, strict=True)]
 
 
@@ -178,6 +182,7 @@ def _fault(column: Column, score: Score) -> str:
         "total standard error": score.total_stderr,
         "lower end": score.low,
         "upper end": score.high,
+        "nats of a unit": score.nats,
     }
     for name, value in named.items():
         if value is None:
@@ -190,6 +195,8 @@ def _fault(column: Column, score: Score) -> str:
             return f"the {name} of {column.name} is {float(value)}"
         if "error" in name and value < 0:
             return f"the {name} of {column.name} is negative"
+        if "nats" in name and value <= 0:
+            return f"the {name} of {column.name} is not above 0"
     if score.low is not None and score.high is not None and score.low > score.high:
         return f"the interval of {column.name} ends below its beginning"
     return ""

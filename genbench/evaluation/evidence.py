@@ -78,6 +78,7 @@ class Evidence:
         self.views = views
         self.tell: Tell = tell or (lambda stage, done, total: None)
         self.clock = Clock()
+        self.nats: dict[str, float] = {}  # by column, where its number is a mean over log_prob: nats of one unit
         self._parts: dict[Hashable, Any] = {}
 
     @property

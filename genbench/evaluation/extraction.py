@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import PIL
@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from genbench import seeding
-from genbench.contracts import FeatureExtractor, Features, SampleSpec
+from genbench.contracts import FeatureExtractor, Features, Holds, SampleSpec
 from genbench.data import images, sources
 from genbench.errors import DataError, ModelError
 from genbench.evaluation import processes
 from genbench.evaluation.progress import Tell
+from genbench.evaluation.summary import MANY, PER_DIMENSION, Summary, of_arrays
 from genbench.plugins import extractors
 from genbench.plugins.extractors import Computing
 from genbench.storage import cache
@@ -47,15 +48,16 @@ class Reading:
 class Extracted:
     """What was seen of a set of images.
 
-    `chosen` are the images asked for and `kept` (m,) those of them that could be read, in the order of the features;
-    `shapes` counts their shapes (H, W, C), `remarks` what decoding changed; `content` is a hash of the pixels that
-    were read, the same for the same pictures from files or arrays.
+    `features` are Features, or what is known of too many images. `chosen` are the images asked for and `readable` (m,)
+    those of them that could be read, in the order of the features; `shapes` counts their shapes (H, W, C), `remarks`
+    what decoding changed; `content` is a hash of the pixels that were read, the same for the same pictures from files
+    or arrays.
     """
 
     source: sources.Images
-    features: Features
+    features: Any
     chosen: list[int]
-    kept: Tensor
+    readable: Tensor
     remarks: Counter[str]
     shapes: Counter[tuple[int, int, int]]
     content: str
@@ -64,7 +66,7 @@ class Extracted:
 
     @property
     def left_out(self) -> int:
-        return len(self.chosen) - len(self.kept)
+        return len(self.chosen) - len(self.readable)
 
     @property
     def fingerprint(self) -> str:
@@ -73,7 +75,7 @@ class Extracted:
 
     @property
     def labels(self) -> Tensor | None:
-        return None if self.source.labels is None else self.source.labels[self.kept]
+        return None if self.source.labels is None else self.source.labels[self.readable]
 
 
 def choose(source: sources.Images, reading: Reading) -> list[int]:
@@ -84,11 +86,17 @@ def choose(source: sources.Images, reading: Reading) -> list[int]:
     return sorted(order[: reading.n].tolist())
 
 
-def extract(source: sources.Images, features: str | extractors.Custom, reading: Reading | None = None) -> Extracted:
+def extract(
+    source: sources.Images,
+    features: str | extractors.Custom,
+    reading: Reading | None = None,
+    holds: Holds = "features",
+) -> Extracted:
     """The features of a set of images, from the cache where the same bytes were seen before.
 
-    Raises DataError with every file that cannot be read, unless such files are skipped, and where an extractor for one
-    size is given images of several; RegistryError and InputError as `extractors.make` does.
+    Where moments are enough, those of more than MANY images are summed as they come, in memory for covariances. Raises
+    DataError with every file that cannot be read, unless such files are skipped, and where an extractor for one size is
+    given images of several; RegistryError and InputError as `extractors.make` does.
     """
     reading = reading or Reading()
     chosen = choose(source, reading)
@@ -97,15 +105,22 @@ def extract(source: sources.Images, features: str | extractors.Custom, reading: 
     extractor = extractors.make(features, SampleSpec((first.shape[2], *first.shape[:2]), 256), reading.computing)
     files = source.digest(chosen, max(1, workers))
     key = cache_key(files, extractor) | {"images": len(chosen), "pillow": PIL.__version__}
-    known = kept(key, lambda: _shared_pass(_Pass(source, chosen, extractor, reading, workers)))
+    # Several processes share out the features, which each then holds.
+    alone = processes.size() == 1
+    summed = alone and holds == "moments" and len(chosen) > MANY and not cache.path(key).is_file()
+    if summed:
+        key["holds"] = holds
+    known = from_cache(key, lambda: _shared_pass(_Pass(source, chosen, extractor, reading, workers, summed)))
     if len(known["kept"]) < len(chosen) and reading.on_bad_file == "stop":
         processes.from_first(lambda: _refuse(source, chosen, known["kept"]))
     counts = [(images.REMARKS[code], count) for code, count in _counted(known["remarks"])]
     return Extracted(
         source=source,
-        features=Features(known["embeddings"], known.get("probabilities")),
+        features=Features(known["embeddings"], known.get("probabilities"))
+        if "embeddings" in known
+        else of_arrays(known),
         chosen=chosen,
-        kept=known["kept"],
+        readable=known["kept"],
         remarks=Counter({remark: count for remark, count in counts if remark}),
         shapes=Counter(dict(_counted_rows(known["shapes"]))),
         content=bytes(known["pixels"].tolist()).hex(),
@@ -122,7 +137,7 @@ def of_items(items: Tensor, content: str, extractor: FeatureExtractor) -> Featur
         rest = {} if features.probabilities is None else {"probabilities": features.probabilities}
         return {"embeddings": features.embeddings, **rest}
 
-    known = kept(cache_key(content, extractor), compute)
+    known = from_cache(cache_key(content, extractor), compute)
     return Features(known["embeddings"], known.get("probabilities"))
 
 
@@ -137,7 +152,7 @@ def in_blocks(extractor: FeatureExtractor, items: Tensor) -> Features:
     )
 
 
-def kept(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def from_cache(key: Mapping[str, object], compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
     """The tensors of a key from the cache, where all processes find them, or those that all compute together."""
     if processes.size() == 1:
         return cache.tensors(key, compute)
@@ -178,9 +193,9 @@ def checked(extractor: FeatureExtractor, items: Tensor) -> Features:
 def deviation(extracted: Extracted, images_looked_at: int = 32) -> str:
     """How far an extractor of reduced precision is from full precision, on the first images; nothing for others."""
     measure = getattr(extracted.extractor, "deviation", None)
-    if extracted.computing.precision != "bfloat16" or measure is None or len(extracted.kept) < 2:
+    if extracted.computing.precision != "bfloat16" or measure is None or len(extracted.readable) < 2:
         return ""
-    pixels = [extracted.source.load(index)[0] for index in extracted.kept[:images_looked_at].tolist()]
+    pixels = [extracted.source.load(index)[0] for index in extracted.readable[:images_looked_at].tolist()]
     alike = [image for image in pixels if image.shape == pixels[0].shape]
     if len(alike) < 2:
         return ""
@@ -240,13 +255,13 @@ def _first_readable(source: sources.Images, chosen: Sequence[int]) -> np.ndarray
     raise DataError(f"none of the {len(chosen)} images of {source.name} can be read; the first: {fault}")
 
 
-def _refuse(source: sources.Images, chosen: Sequence[int], kept: Tensor) -> None:
-    raise DataError(_list_of_faults(source, chosen, kept))
+def _refuse(source: sources.Images, chosen: Sequence[int], readable: Tensor) -> None:
+    raise DataError(_list_of_faults(source, chosen, readable))
 
 
-def _list_of_faults(source: sources.Images, chosen: Sequence[int], kept: Tensor) -> str:
+def _list_of_faults(source: sources.Images, chosen: Sequence[int], readable: Tensor) -> str:
     """One line for each image that is not among those kept."""
-    bad = sorted(set(chosen) - set(kept.tolist()))
+    bad = sorted(set(chosen) - set(readable.tolist()))
     faults = [loaded.fault for loaded in sources.read(source, bad, 0)]
     count = f"{len(bad)} of the {len(chosen)} images of {source.name} cannot be read"
     lines = "\n".join(f"  {fault}" for fault in faults)
@@ -262,12 +277,14 @@ class _Pass:
     extractor: FeatureExtractor
     reading: Reading
     workers: int
+    summed: bool = False
+    summary: Summary | None = None
     embeddings: list[Tensor] = field(default_factory=list)
     probabilities: list[Tensor] = field(default_factory=list)
     pixels: sources.PixelDigest = field(default_factory=sources.PixelDigest)
 
     def run(self) -> dict[str, Tensor]:
-        kept: list[int] = []
+        readable: list[int] = []
         remarks: list[int] = []
         shapes: list[tuple[int, ...]] = []
         waiting: list[np.ndarray] = []
@@ -279,11 +296,11 @@ class _Pass:
                 bad = True
                 continue
             if bad and self.reading.on_bad_file == "stop":
-                kept.append(loaded.index)  # read on for the list of bad files only
+                readable.append(loaded.index)  # read on for the list of bad files only
                 continue
             if shapes and loaded.pixels.shape != shapes[0] and not getattr(self.extractor, "any_size", False):
-                raise DataError(self._mixed(kept[0], shapes[0], loaded))
-            kept.append(loaded.index)
+                raise DataError(self._mixed(readable[0], shapes[0], loaded))
+            readable.append(loaded.index)
             remarks.append(loaded.remark)
             shapes.append(loaded.pixels.shape)
             self.pixels.add(loaded.pixels)
@@ -292,13 +309,13 @@ class _Pass:
                 self._extract(waiting)
                 waiting = []
         if bad and self.reading.on_bad_file == "stop":
-            raise DataError(_list_of_faults(self.source, self.chosen, torch.tensor(kept)))
+            raise DataError(_list_of_faults(self.source, self.chosen, torch.tensor(readable)))
         if waiting:
             self._extract(waiting)
-        passed = {
-            "embeddings": torch.cat(self.embeddings),
+        passed = {"embeddings": torch.cat(self.embeddings)} if self.summary is None else self.summary.arrays()
+        passed |= {
             "pixels": torch.tensor(list(bytes.fromhex(self.pixels.hexdigest())), dtype=torch.uint8),
-            "kept": torch.tensor(kept),
+            "kept": torch.tensor(readable),
             "remarks": torch.tensor(remarks, dtype=torch.uint8),
             "shapes": torch.tensor(shapes, dtype=torch.int32),
         }
@@ -314,7 +331,13 @@ class _Pass:
             checked(self.extractor, torch.from_numpy(np.stack([batch[place] for place in group])).permute(0, 3, 1, 2))
             for group in places.values()
         ]
-        self.embeddings.append(torch.cat([part.embeddings for part in parts])[order])
+        embeddings = torch.cat([part.embeddings for part in parts])[order]
+        if self.summed and self.summary is None and len(self.chosen) > PER_DIMENSION * embeddings.shape[1]:
+            self.summary = Summary(len(self.chosen))
+        if self.summary is not None:
+            self.summary.add(embeddings)
+            return
+        self.embeddings.append(embeddings)
         if all(part.probabilities is not None for part in parts):
             stacked = torch.cat([part.probabilities for part in parts if part.probabilities is not None])
             self.probabilities.append(stacked[order])

@@ -20,7 +20,7 @@ from genbench.evaluation.progress import Progress, Silent
 from genbench.evaluation.protocol import Protocol, Record
 from genbench.plugins.cards import ModelCard
 from genbench.plugins.guard import one_line, watching
-from genbench.storage import npz, results
+from genbench.storage import log_probs, npz, results
 from genbench.storage.names import file_name
 from genbench.storage.results import Key, Result
 
@@ -79,10 +79,10 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
         start = time.monotonic()
         job = _Job(card, task, options, known, progress)
         with watching(card.name):
-            kept, fresh = job.rows()
+            earlier, fresh = job.rows()
         if path is not None and fresh:
             processes.from_first(lambda job=job, fresh=fresh: _append(path, job, fresh))  # type: ignore[misc]
-        outcome.rows += kept + fresh
+        outcome.rows += earlier + fresh
         if fresh:
             outcome.computed.append(card.name)
         job.finish()
@@ -104,6 +104,7 @@ def _append(path: Path, job: _Job, rows: list[Result]) -> None:
     if job.protocol is not job.task.protocol:
         results.note_protocols(path, records(job.protocol, job.task))
     results.append(path, rows)
+    job.keep_items(path.parent, rows)
 
 
 def records(protocol: Protocol, task: Task) -> dict[str, Record]:
@@ -142,15 +143,15 @@ class _Job:
             subject = self.subject("")
             return [], [row for m in self.task.metrics for row in subject.without(m, "failed", str(error))]
         subject = self.subject(version)
-        kept: list[Result] = []
+        earlier: list[Result] = []
         missing = []
         for metric in self.task.metrics:
             before = [] if self.options.fresh else self._current(metric, version)
-            kept += before
+            earlier += before
             if not before:
                 missing.append(metric)
         self.evidence = of_generator(self.generator, self.task, self.options.seed, self._tell)
-        return kept, [row for rows in measure(missing, self.evidence, subject) for row in rows]
+        return earlier, [row for rows in measure(missing, self.evidence, subject) for row in rows]
 
     def finish(self) -> None:
         """What follows once the rows are safe: a failure here costs a file, and no number."""
@@ -163,6 +164,23 @@ class _Job:
                     warnings.warn(f"{self.card.name}: {one_line(error)}", GenbenchWarning, stacklevel=2)
         if self.isolated and self.generator is not None:
             self.generator.close()  # type: ignore[attr-defined]
+
+    def keep_items(self, folder: Path, rows: list[Result]) -> None:
+        """Keep the log-probabilities behind rows, item by item; a failure costs comparisons in pairs, and no number."""
+        if self.evidence is None or not self.evidence.nats:
+            return
+        columns = {
+            row.column: log_probs.Column(row.protocol, row.value, self.evidence.nats[row.column])
+            for row in rows
+            if row.value is not None and row.column in self.evidence.nats
+        }
+        first = next(row for row in rows if row.column in columns)
+        known = self.evidence.log_prob
+        about = first.benchmark, first.model, first.model_version, first.seed, known.error
+        try:
+            log_probs.save(folder, log_probs.Items(*about, columns, known.values.numpy()))
+        except GenbenchError as error:
+            warnings.warn(f"{self.card.name}: {error}", GenbenchWarning, stacklevel=2)
 
     @property
     def isolated(self) -> bool:

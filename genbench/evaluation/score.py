@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from torch import Tensor
 
-from genbench.contracts import Reads
+from genbench.contracts import Features, Holds, Reads, held_by
 from genbench.data import sources
 from genbench.errors import DataError, InputError, Unsupported
 from genbench.evaluation import processes
@@ -20,7 +20,9 @@ from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.extraction import Extracted, Reading, choose, deviation, extract
 from genbench.evaluation.protocol import Protocol, Record, digest
 from genbench.evaluation.reference import Reference
+from genbench.evaluation.summary import KnownAlone
 from genbench.metrics import frechet_influence
+from genbench.metrics.frechet import moments_of
 from genbench.numerics.moments import Moments
 from genbench.plugins.extractors import Computing, Custom
 from genbench.plugins.metrics import metric_named
@@ -33,26 +35,11 @@ if TYPE_CHECKING:
 
 METRICS = ("fid", "fid-infinity", "kid", "is", "precision-recall", "density-coverage", "mind", "vendi")
 DEFAULT_FEATURES = "inception"
+LARGE = 2**30  # bytes of features, of which a note is made
 NO_GENERATOR = "needs a generator on a benchmark, which files are not; see genbench run"
 
 ImageSet = Path | str | np.ndarray | Tensor
 T = TypeVar("T")
-
-
-class MomentsAlone:
-    """Stands where features are known by their statistics alone, which allow a Fréchet distance and nothing else."""
-
-    probabilities = None
-
-    def __init__(self, moments: Moments) -> None:
-        self.moments = moments
-
-    @property
-    def embeddings(self) -> Tensor:
-        raise Unsupported("statistics hold no images; they allow FID alone")
-
-    def once(self, key: Hashable, compute: Callable[[], T]) -> T | Moments:
-        return self.moments if key == "moments" else compute()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,30 +52,31 @@ class Side:
     seconds: float = 0.0
 
     @classmethod
-    def open(cls, source: ImageSet, features: str | Custom, reading: Reading) -> Side:
+    def open(cls, source: ImageSet, features: str | Custom, reading: Reading, holds: Holds = "features") -> Side:
         """Images with their features, or statistics. Raises DataError."""
         if isinstance(source, Path | str) and npz.are_statistics(Path(source)):
             return cls(Path(source).name, known=statistics.load(Path(source)))
         start = time.monotonic()
         images = sources.open_images(source)
-        return cls(images.name, images=extract(images, features, reading), seconds=time.monotonic() - start)
+        return cls(images.name, images=extract(images, features, reading, holds), seconds=time.monotonic() - start)
 
     @property
     def features(self) -> Any:
         if self.images is not None:
             return self.images.features
         assert self.known is not None
-        return MomentsAlone(self.known.moments)
+        return KnownAlone({"moments": self.known.moments}, "statistics hold no images; they allow FID alone")
 
     @property
     def part(self) -> Tensor | Moments:
         """What a Fréchet distance is computed from."""
-        return self.features.moments if self.images is None else self.features.embeddings
+        features = self.features
+        return features.embeddings if isinstance(features, Features) else moments_of(features)
 
     @property
     def n(self) -> int:
         if self.images is not None:
-            return len(self.images.kept)
+            return len(self.images.readable)
         return (self.known.moments.n or 0) if self.known is not None else 0
 
     @property
@@ -146,11 +134,13 @@ class Scores:
 
         if self.fake is None or self.real is None or self.fake.images is None:
             raise InputError("what an image costs can be told of images only, not of statistics")
-        images = self.fake.images
-        influence = frechet_influence(self.real.part, self.fake.part)
+        images, features = self.fake.images, self.fake.part
+        if isinstance(features, Moments):
+            raise InputError("of so many images moments are held, not features; ask for kid beside fid to hold them")
+        influence = frechet_influence(self.real.part, features)
         falls = (influence - influence.mean()) / (len(influence) - 1)
         order = falls.argsort(descending=True, stable=True)[:count].tolist()
-        names = [images.source.called(int(images.kept[place])) for place in order]
+        names = [images.source.called(int(images.readable[place])) for place in order]
         return pd.DataFrame({"image": names, "fid_change_without": [-float(falls[place]) for place in order]})
 
     @property
@@ -187,7 +177,9 @@ def score(
     """
     reading = reading or Reading()
     chosen = None if metrics is None else [metric_named(name) for name in dict.fromkeys(metrics)]
-    sides = Side.open(real, features, reading), Side.open(fake, features, reading)
+    moments = chosen is not None and all(held_by(metric) == "moments" for metric in chosen)
+    holds: Holds = "moments" if moments else "features"
+    sides = Side.open(real, features, reading, holds), Side.open(fake, features, reading, holds)
     _require_same_features(*sides)
     trained = None if train is None else extract(sources.open_images(train), features, reading)
     labelled = sides[0].classes == sides[1].classes != ()
@@ -226,13 +218,13 @@ def _views(sides: tuple[Side, Side], trained: Extracted | None, reading: Reading
     def view(features: str) -> Evidence:
         plain = replace(reading, computing=Computing(reading.computing.device))
 
-        def seen(images: Extracted | None) -> Extracted:
+        def again(images: Extracted | None) -> Extracted:
             if images is None:
                 raise Unsupported("statistics hold no images, which other features could see")
             return extract(images.source, features, plain)
 
-        again = tuple(Side(side.name, seen(side.images)) for side in sides)
-        return of_files((again[0], again[1]), None if trained is None else seen(trained), False, plain)
+        real, fake = (Side(side.name, again(side.images)) for side in sides)
+        return of_files((real, fake), None if trained is None else again(trained), False, plain)
 
     return view
 
@@ -287,6 +279,11 @@ def _notes(sides: tuple[Side, Side], reading: Reading) -> Iterator[str]:
         return
     if real.content == fake.content:
         yield "real and fake are the same images: this is how the metrics look for a perfect copy"
+    for side in sides:
+        if side.images is not None and isinstance(side.features, Features):
+            size = side.features.embeddings.nbytes
+            if size > LARGE:
+                yield f"features of {side.name} take {size / 1e9:.1f} GB of memory; --metric fid alone holds moments"
     usual = [images.shapes.most_common(1)[0][0] for images in (real, fake)]
     if usual[0][:2] != usual[1][:2]:
         yield (
@@ -322,8 +319,8 @@ def save_images(source: ImageSet, path: Path, reading: Reading) -> None:
     pixels = [image.pixels for image in loaded if image.pixels is not None]
     if len({array.shape[:2] for array in pixels}) > 1:
         raise DataError(f"{images.name} holds images of several sizes, which one array cannot hold; resize them")
-    if len({one.shape[2] for one in pixels}) > 1:
-        pixels = [one.repeat(3 // one.shape[2], axis=2) for one in pixels]
+    if len({array.shape[2] for array in pixels}) > 1:
+        pixels = [array.repeat(3 // array.shape[2], axis=2) for array in pixels]
     npz.write(path, arr_0=np.stack(pixels))
 
 
@@ -337,9 +334,9 @@ def stats(
     written.
     """
     images = sources.open_images(source)
-    extracted = extract(images, features, reading)
-    if len(extracted.kept) < 2:
-        raise InputError(f"{images.name} holds {len(extracted.kept)} image; statistics need at least 2")
-    moments = Moments.of(extracted.features.embeddings)
+    extracted = extract(images, features, reading, "moments")
+    if len(extracted.readable) < 2:
+        raise InputError(f"{images.name} holds {len(extracted.readable)} image; statistics need at least 2")
+    moments = moments_of(extracted.features)
     processes.from_first(lambda: statistics.save(Path(path), moments, extracted.fingerprint, extracted.content))
     return extracted

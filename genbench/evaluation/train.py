@@ -13,6 +13,7 @@ from genbench import seeding
 from genbench.contracts import Budget, Dataset, Generator, Setting
 from genbench.errors import GenbenchError, ModelError
 from genbench.evaluation import benchmarks, generators
+from genbench.evaluation.training_curve import Curve
 from genbench.plugins import registry
 from genbench.plugins.cards import ModelCard
 from genbench.plugins.guard import attribute, guarded, watching
@@ -64,16 +65,17 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
     dataset = benchmarks.load_dataset(board, plan.data_root)
     setting = benchmarks.setting(board, card.name, dataset, plan.device, trained=False)
     start = time.monotonic()
-    kept = kept_state(card, benchmark, plan, dataset)
+    state = kept_state(card, benchmark, plan, dataset)
     if plan.resume:
-        kept.resume()
+        state.resume()
     with seeding.scoped(plan.seed, "train", card.name), watching(card.name):
         model = _fresh(card, setting)
         if not generators.offers(model, "training"):
             raise ModelError(f"{card.name} has nothing to train: it defines no fit and save")
-        budget = Budget(plan.steps, plan.seed, progress, kept)
+        curve = Curve(state.notes)
+        budget = Budget(plan.steps, plan.seed, _heard(curve, state, progress), state)
         figures = _figures(guarded(f"fit of {card.name}", attribute(model, "fit"), dataset, budget), card.name)
-    seconds = round(time.monotonic() - start + kept.seconds_before, 1)
+    seconds = round(time.monotonic() - start + state.seconds_before, 1)
     steps = "" if plan.steps is None else f" --budget {plan.steps}"
     record = {
         "command": f"genbench train {card.name} --benchmark {benchmark}{steps} --seed {plan.seed}",
@@ -81,10 +83,22 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
         "budget": plan.steps,
         "figures": figures,
         "seconds": seconds,
+        **({"curve": phases} if (phases := curve.record()) else {}),
     }
     path = guarded(f"save of {card.name}", attribute(model, "save"), setting, record)
-    kept.remove()
+    state.remove()
     return Trained(path, figures, seconds)
+
+
+def _heard(curve: Curve, state: snapshots.FileSnapshots, progress: Progress | None) -> Progress:
+    """Whom a training tells of its steps: its curve, and whoever wants to know."""
+
+    def tell(step: int, steps: int, figures: Mapping[str, float]) -> None:
+        curve.add(max(state.phase, 0), step, steps, figures)
+        if progress is not None:
+            progress(step, steps, figures)
+
+    return tell
 
 
 def _figures(reported: object, model: str) -> dict[str, float]:

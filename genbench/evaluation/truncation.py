@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 DEFAULT_PSIS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 THRESHOLD_PSIS = (*DEFAULT_PSIS, 1.25, 1.5, 2.0)  # a normal z still feels these
 SMALLEST = 1e-3  # of a threshold: eight normal numbers in ten thousand lie within it
-FEW, POINTS = 6, "no truncation"  # how many curves are drawn in one group, and the group of the points
 
 
 def parse_psis(text: str) -> tuple[float, ...]:
@@ -120,17 +119,6 @@ def joined(curves: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat([table.assign(model=model) for model, table in curves.items()])[
         ["model", *dict.fromkeys(column for table in curves.values() for column in table)]
     ]
-
-
-def grouped(curves: Mapping[str, pd.DataFrame], families: Mapping[str, str]) -> dict[str, dict[str, pd.DataFrame]]:
-    """Curves of models in groups to draw: few in one, more by family, those of a single point in one of their own."""
-    if len(curves) <= FEW:
-        return {"": dict(curves)}
-    groups: dict[str, dict[str, pd.DataFrame]] = {}
-    for model, table in curves.items():
-        group = families[model] if len(table) > 1 else POINTS
-        groups.setdefault(group, {})[model] = table
-    return dict(sorted(groups.items(), key=lambda item: (item[0] == POINTS, -len(item[1]))))
 
 
 def _measured(generator: Generator, task: Task, seed: int, psi: float | None) -> dict[str, float | None]:

@@ -103,9 +103,9 @@ def default_layer(network: nn.Module, names: list[str]) -> str:
     """The input of the last linear layer, or of the last convolution where there is none; dropout passed over."""
     modules = dict(network.named_modules())
     for kind in (nn.Linear, nn.Conv2d):
-        found = [place for place, name in enumerate(names) if isinstance(modules.get(name), kind)]
-        if found:
-            place = found[-1] - 1
+        places = [place for place, name in enumerate(names) if isinstance(modules.get(name), kind)]
+        if places:
+            place = places[-1] - 1
             while isinstance(modules.get(names[place]), nn.Dropout):
                 place -= 1
             return names[place]
@@ -122,12 +122,12 @@ def find_layer(network: str, layer: str, names: list[str]) -> str:
     raise InputError(f"{network} has no layer called {layer!r}; {hint}")
 
 
-def averaged(found: object, n: int, name: str) -> Tensor:
+def averaged(values: object, n: int, name: str) -> Tensor:
     """Values (n, C), (n, T, C), (n, C, S, S) or (n, S, S, C) as (n, C), in float32 or wider."""
-    if not isinstance(found, Tensor) or found.ndim not in (2, 3, 4) or len(found) != n:
-        shape = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"type {type(found).__name__}"
+    if not isinstance(values, Tensor) or values.ndim not in (2, 3, 4) or len(values) != n:
+        shape = f"shape {tuple(values.shape)}" if isinstance(values, Tensor) else f"type {type(values).__name__}"
         raise InputError(f"{name} does not give one vector or map per image, but {shape}; choose another layer")
-    wide = found.to(torch.promote_types(found.dtype, torch.float32))
+    wide = values.to(torch.promote_types(values.dtype, torch.float32))
     if wide.ndim == 2:
         return wide
     if wide.ndim == 3:

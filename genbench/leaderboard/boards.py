@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genbench.errors import GenbenchWarning, ResultsError
-from genbench.leaderboard import rendering, tables
+from genbench.leaderboard import page, published, rendering, tables
 from genbench.leaderboard.ranking import Ranking
+from genbench.plugins import registry
 from genbench.storage import atomic, results
+from genbench.storage.log_probs import Lookup
 from genbench.storage.results import Result
 
 if TYPE_CHECKING:
@@ -26,12 +28,18 @@ class Board(Ranking):
     """A ranking that can be printed and saved."""
 
     def to_markdown(self) -> str:
-        """Tables for a README, wide boards in several parts, with the notes below them."""
-        return tables.markdown(rendering.sheet(self))
+        """Tables for a README, wide boards in several parts, with the notes below them, and published numbers."""
+        return "\n".join(tables.markdown(sheet) for sheet in self._sheets())
 
     def to_html(self) -> str:
-        """The table as a fragment of HTML, its title as the caption, notes as paragraphs."""
-        return tables.to_html(rendering.sheet(self))
+        """The table of the page of `genbench report` as a fragment, with title, notes and published numbers."""
+        claims = published.sheet(self, registry.models())
+        return page.fragment(self) + ("" if claims is None else tables.to_html(claims))
+
+    def _sheets(self) -> list[tables.Sheet]:
+        """The board, and what papers report on its data."""
+        claims = published.sheet(self, registry.models())
+        return [rendering.sheet(self)] if claims is None else [rendering.sheet(self), claims]
 
     def to_csv(self) -> str:
         """`table` as CSV; a spreadsheet takes no name in it for a formula."""
@@ -52,6 +60,8 @@ class Board(Ranking):
         column that there is not.
         """
         rendering.show(self, console, columns, top, always)
+        if (claims := published.sheet(self, registry.models())) is not None:
+            tables.show(claims, console)
 
     def save(self, folder: Path) -> None:
         """Write ``leaderboard.csv`` and ``.md``, and what the numbers are as ``leaderboard.json``, each atomically."""
@@ -70,6 +80,12 @@ def read(folder: Path | str, benchmark: str | None = None) -> list[Result]:
     return rows
 
 
+def items(*folders: Path | str) -> Lookup:
+    """The log-probabilities item by item that lie beside the rows of results folders (or of ``results.jsonl``)."""
+    paths = [Path(folder) for folder in folders]
+    return Lookup(folders=[path.parent if path.suffix == ".jsonl" else path for path in paths])
+
+
 def boards(folders: Iterable[Path | str], sort: str | None = None, as_of: str | None = None) -> list[Board]:
     """One board per benchmark over the rows of all folders together, of rows until a time where one is given.
 
@@ -84,7 +100,8 @@ def boards(folders: Iterable[Path | str], sort: str | None = None, as_of: str | 
     if len(chosen) > 1:  # of one folder, the order of its lines is the better witness
         rows.sort(key=lambda row: row.moment)
     names = dict.fromkeys(row.benchmark for row in rows)
-    return [Board.of([row for row in rows if row.benchmark == name], sort=sort) for name in names]
+    chosen_items = items(*chosen)
+    return [Board.of([row for row in rows if row.benchmark == name], sort=sort, items=chosen_items) for name in names]
 
 
 def readable(folders: Iterable[Path]) -> list[Path]:

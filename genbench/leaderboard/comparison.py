@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from genbench.leaderboard import ranks
+from genbench.leaderboard import pairs, ranks
 from genbench.storage import results
+from genbench.storage.log_probs import Lookup
 from genbench.storage.results import Result
 
 Verdict = Literal["same", "noise", "better", "worse", "missing", "new", "failed", "another protocol"]
@@ -32,21 +33,27 @@ class Change:
     verdict: Verdict
 
 
-def compare(before: Iterable[Result], after: Iterable[Result]) -> list[Change]:
+def compare(
+    before: Iterable[Result],
+    after: Iterable[Result],
+    items_before: Lookup | None = None,
+    items_after: Lookup | None = None,
+) -> list[Change]:
     """Every number of either side, those of the side before first.
 
     Of each side the rows count that newer ones do not replace, and rows of equal protocol are compared, the newest
     where there are several. Numbers that differ by less than 1e-6 of their size are the same. Others are noise unless a
     z-test tells them apart, all tests of the comparison together at 5 % (Holm): of a thousand numbers drawn anew, fifty
     would else cry loss. Both sides' errors count as independent, although equal seeds make them less so, and an unknown
-    one as 0.
+    one as 0; but likelihoods are compared in pairs, item by item, where both sides' items are at hand.
     """
+    lookups = items_before or Lookup(), items_after or Lookup()
     old, new = _by_place(before), _by_place(after)
-    pairs = {place: _pair(old.get(place, []), new.get(place, [])) for place in dict.fromkeys([*old, *new])}
-    changes = [_change(place, *pair) for place, pair in pairs.items()]
+    numbers = {place: _pair(old.get(place, []), new.get(place, [])) for place in dict.fromkeys([*old, *new])}
+    changes = [_change(place, *pair, lookups) for place, pair in numbers.items()]
     undecided = [number for number, change in enumerate(changes) if change.verdict == "noise"]
-    gains = {number: _gain(*pairs[_place(changes[number])]) for number in undecided}
-    chances = [ranks.p_value(gains[number], changes[number].error, 0.0) for number in undecided]
+    gains = {number: _gain(*numbers[_place(changes[number])]) for number in undecided}
+    chances = [ranks.p_value(gains[number], changes[number].error or 0.0) for number in undecided]
     for number, significant in zip(undecided, ranks.holm(chances), strict=True):
         if significant:
             changes[number] = replace(changes[number], verdict="better" if gains[number] > 0 else "worse")
@@ -77,7 +84,7 @@ def _place(change: Change) -> Place:
     return change.benchmark, change.model, change.column, change.seed
 
 
-def _change(place: Place, old: Result | None, new: Result | None) -> Change:
+def _change(place: Place, old: Result | None, new: Result | None, lookups: tuple[Lookup, Lookup]) -> Change:
     """What became of a number; "noise" stands for every difference that is still to be tested."""
     before, after = (None if row is None else row.value for row in (old, new))
     if old is None or new is None or before is None or after is None:
@@ -85,7 +92,9 @@ def _change(place: Place, old: Result | None, new: Result | None) -> Change:
     if old.protocol != new.protocol:
         return Change(*place, before, after, None, None, "another protocol")
     equal = math.isclose(before, after, rel_tol=EQUAL, abs_tol=ROUNDING)
-    error = math.hypot(old.stderr or 0.0, new.stderr or 0.0)
+    error = pairs.error_of(old, new, *lookups)
+    if error is None:
+        error = math.hypot(old.stderr or 0.0, new.stderr or 0.0)
     return Change(*place, before, after, after - before, error, "same" if equal else "noise")
 
 

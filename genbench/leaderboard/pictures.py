@@ -1,32 +1,30 @@
-"""Pictures of samples and of truncation curves, as PNG files written atomically."""
+"""Pictures of samples, as PNG files written atomically."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genbench.contracts import SampleSpec
-from genbench.errors import GenbenchError, ResultsError
+from genbench.errors import GenbenchError, InputError, ResultsError
 from genbench.storage import atomic
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
     from PIL.Image import Image
     from torch import Tensor
 
 GRID_ITEMS = 100
 ROWS_BESIDE, COLUMNS_BESIDE = 12, 5  # cells of a picture whose cells hold several images
 BORDER, DIVIDER = 90, 200  # greys of the lines around images, and between cells
-FEW_CURVES = 3  # up to here every point of a truncation curve is labelled
 SMOOTHING = 4  # lines are drawn this many times larger, then shrunk, so that their edges are smooth
 PEN_CELL, WAVE_CELL = (48, 48), (120, 48)  # width and height in pixels
 PAPER, INK, START = (255, 255, 255), (30, 40, 70), (220, 90, 40)
+ROW_WIDTH, HEADING = 700, 24  # pixels: the least width of rows of images, and the height of the line above them
 PALETTE = np.array([[250, 190, 60], [70, 120, 190], [170, 170, 170], [60, 160, 110], [200, 80, 80]], dtype=np.uint8)
 
 
@@ -94,6 +92,38 @@ def _planes(samples: Tensor, spec: SampleSpec) -> list[np.ndarray]:
         return [_pixels(samples, spec)]
     single = SampleSpec((1, *spec.shape[1:]), spec.levels)
     return [_pixels(samples[:, [channel]], single) for channel in range(spec.shape[0])]
+
+
+def save_rows(blocks: Sequence[tuple[Sequence[str], Tensor]], spec: SampleSpec, path: Path) -> None:
+    """Blocks of images one below the other, each with headings above its columns.
+
+    A block is its headings and items (rows, columns, *spec.shape); fewer headings than columns stand evenly above them.
+    Raises InputError for items that are no images of one or three channels.
+    """
+    if not (spec.is_image and spec.shape[0] in (1, 3)):
+        raise InputError(f"a grid of rows needs images of one or three channels, these items are {spec.shape}")
+    with drawing(path):
+        grids = [(heads, _cells(_pixels(items.flatten(0, 1), spec), items.shape[1], BORDER)) for heads, items in blocks]
+        scale = math.ceil(ROW_WIDTH / max(pixels.shape[1] for _, pixels in grids))
+        image = _stacked([(heads, _enlarged(pixels, scale * pixels.shape[1])) for heads, pixels in grids])
+        atomic.write(path, lambda part: image.save(part, format="PNG"))
+
+
+def _stacked(blocks: Sequence[tuple[Sequence[str], Image]]) -> Image:
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=0.6 * HEADING)
+    width = max(image.width for _, image in blocks)
+    height = sum(HEADING + image.height for _, image in blocks)
+    page, top = Image.new("RGB", (width, height), PAPER), 0
+    draw = ImageDraw.Draw(page)
+    for heads, image in blocks:
+        for number, head in enumerate(heads):
+            middle = (number + 0.5) * image.width / len(heads)
+            draw.text((middle, top + HEADING / 2), head, fill=INK, font=font, anchor="mm")
+        page.paste(image, (0, top + HEADING))
+        top += HEADING + image.height
+    return page
 
 
 def _enlarged(pixels: np.ndarray, least: int = 400) -> Image:
@@ -177,77 +207,3 @@ def _cells(images: np.ndarray, columns: int, border: int) -> np.ndarray:
 def _sequence_rows(samples: Tensor, levels: int) -> np.ndarray:
     colours = PALETTE if levels <= len(PALETTE) else np.linspace(0, 255, levels).astype(np.uint8)[:, None].repeat(3, 1)
     return colours[samples[:40].numpy()]
-
-
-def save_tradeoff(
-    groups: Mapping[str, Mapping[str, pd.DataFrame]], path: Path, quality: str = "fid", variety: str = "is"
-) -> None:
-    """Truncation curves of models in groups: above precision against recall, below FID against IS, a column a group.
-
-    A point is labelled with its psi (of many curves the first and last), that of a model without truncation with the
-    model's name. Columns of curves share the axes of precision and recall; FID's axes are logarithmic. A single group
-    has its two panels side by side.
-    """
-    with drawing(path):
-        figure = _tradeoff(groups, quality, variety)
-        atomic.write(path, lambda part: figure.savefig(part, format="png", dpi=110))
-
-
-def _tradeoff(groups: Mapping[str, Mapping[str, pd.DataFrame]], quality: str, variety: str) -> Figure:
-    from matplotlib.figure import Figure
-
-    shape = (1, 2) if len(groups) == 1 else (2, len(groups))
-    size = (5.5 * shape[1], 4.6 * shape[0])
-    figure = Figure(figsize=size, layout="constrained")  # of no window system, and closed with its last reference
-    panels = figure.subplots(*shape)
-    pairs = panels.reshape(2, -1).T
-    titles = {"precision": "precision ↑", "recall": "recall ↑", "fid": "FID ↓", "is": "Inception Score ↑"}
-    for (group, curves), pair in zip(groups.items(), pairs, strict=True):
-        points = all(len(curve) == 1 for curve in curves.values())
-        few = points or len(curves) <= FEW_CURVES
-        for panel, (x, y) in zip(pair, (("recall", "precision"), (variety, quality)), strict=True):
-            for number, (model, curve) in enumerate(curves.items()):
-                if x in curve and y in curve:
-                    _curve(panel, curve.dropna(subset=[x, y]), (x, y), model, _colour(number, len(curves)), few)
-            panel.set_xlabel(titles.get(x, x))
-            panel.set_ylabel(titles.get(y, y))
-            panel.set_yscale("log" if y == "fid" else "linear")
-            panel.margins(0.2 if points else 0.08)  # names need room
-            panel.grid(alpha=0.3)
-            panel.set_title(group)
-        if pair[0].has_data() and not points:
-            pair[0].legend(fontsize=8 if few else 7, ncols=1 if few else 2)
-    drawn = [pair[0] for pair, curves in zip(pairs, groups.values(), strict=True) if max(map(len, curves.values())) > 1]
-    for panel in drawn[1:]:
-        panel.sharex(drawn[0])
-        panel.sharey(drawn[0])
-    for panel in drawn:
-        panel.autoscale()
-    return figure
-
-
-def _colour(number: int, many: int) -> tuple[str, str]:
-    """A colour and a marker for the curve of that number among `many`."""
-    return f"C{number % 10}", "o" if many <= 10 or number < 10 else "s"
-
-
-def _curve(
-    panel: Any, curve: pd.DataFrame, axes: tuple[str, str], model: str, style: tuple[str, str], few: bool
-) -> None:
-    x, y = axes
-    colour, marker = style
-    errors = {axis: curve[f"{name}_stderr"] for axis, name in (("xerr", x), ("yerr", y)) if f"{name}_stderr" in curve}
-    line = {"fmt": f"{marker}-", "ms": 4, "lw": 1.2, "elinewidth": 0.7, "label": model, "color": colour}
-    panel.errorbar(curve[x], curve[y], **errors, **line)
-    for index, (psi, across, up) in enumerate(zip(curve["psi"], curve[x], curve[y], strict=True)):
-        if few or index in (0, len(curve) - 1):
-            label, ha = (model, "right") if math.isnan(psi) else ("∞" if math.isinf(psi) else f"{psi:g}", "left")
-            panel.annotate(
-                label,
-                (across, up),
-                textcoords="offset points",
-                xytext=(5 if ha == "left" else -5, 5),
-                ha=ha,
-                fontsize=7 if few else 6,
-                color=colour,
-            )

@@ -5,16 +5,19 @@ All that a board shows travels with the rows: no metric, no model and no torch i
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, Self
 
 from genbench.errors import RegistryError
-from genbench.leaderboard import ranks
+from genbench.leaderboard import pairs, ranks
 from genbench.storage import results
 from genbench.storage.formatting import ARROWS
+from genbench.storage.log_probs import Lookup
 from genbench.storage.results import Better, Result
 
 if TYPE_CHECKING:
@@ -46,16 +49,26 @@ class Heading:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """One benchmark's current rows: `cells` by (model, seed) and column, and a sentence per group of rows left out."""
+    """One benchmark's current rows: `cells` by (model, seed) and column, and a sentence per group of rows left out.
+
+    `items` finds the log-probabilities behind rows, by which likelihoods are compared in pairs.
+    """
 
     benchmark: str
     columns: tuple[Heading, ...]
     cells: Mapping[Key, Mapping[str, Result]]
     left_out: tuple[str, ...] = ()
     sorted_by: str = ""
+    items: Lookup = dataclasses.field(default_factory=Lookup)
 
     @classmethod
-    def of(cls, rows: Iterable[Result], protocols: Mapping[str, str] | None = None, sort: str | None = None) -> Self:
+    def of(
+        cls,
+        rows: Iterable[Result],
+        protocols: Mapping[str, str] | None = None,
+        sort: str | None = None,
+        items: Lookup | None = None,
+    ) -> Self:
         """The board of one benchmark's rows.
 
         In each column only rows of one protocol stand: that which `protocols` names for the column, else the one that
@@ -82,6 +95,7 @@ class Ranking:
         columns = tuple(sorted(headings, key=lambda heading: heading.place))
         left_out = [row for row in outside if row.column not in cells.get((row.model, row.seed), {})]
         board = cls(counting[0].benchmark if counting else "", columns, cells, _sentences(left_out))
+        board = replace(board, items=items or Lookup())
         first = next((column.name for column in columns if board.defined(column)), "")
         return board.sorted(sort or first)
 
@@ -93,25 +107,45 @@ class Ranking:
 
         def order(key: Key) -> tuple[bool, float, Key]:
             row = self.cells[key].get(column)
-            value = None if row is None else row.value
-            return value is None, 0.0 if value is None else ranks.cost(value, better), key
+            if row is None or row.value is None:
+                return True, 0.0, key
+            return False, ranks.span(_known(row), better)[1], key
 
         cells = {key: self.cells[key] for key in sorted(self.cells, key=order)}
-        return type(self)(self.benchmark, self.columns, cells, self.left_out, column)
+        return replace(self, cells=cells, sorted_by=column)
 
     def heading(self, column: str) -> Heading:
         return next(heading for heading in self.columns if heading.name == column)
 
     @cached_property
     def ranks(self) -> Mapping[Key, tuple[int, int]]:
-        """Between which ranks each model stands in the column that the board is sorted by; anchors have none."""
-        rows = {key: cells[self.sorted_by] for key, cells in self.cells.items() if self.sorted_by in cells}
-        ranked = {k: row for k, row in rows.items() if row.value is not None and k[0] not in ANCHORS}
+        """Between which ranks each model stands in the column that the board is sorted by; anchors have none.
+
+        An estimate is only known to lie within its interval; likelihoods whose items are kept are compared in pairs.
+        """
+        ranked = self._ranked
         if not ranked:
             return {}
-        values = [row.value for row in ranked.values() if row.value is not None]
-        intervals = ranks.ranks(values, [row.stderr for row in ranked.values()], self.heading(self.sorted_by).better)
+        errors = [row.stderr for row in ranked.values()]
+        better = self.heading(self.sorted_by).better
+        intervals = ranks.ranks([_known(row) for row in ranked.values()], errors, better, self._paired)
         return dict(zip(ranked, intervals, strict=True))
+
+    @property
+    def _ranked(self) -> dict[Key, Result]:
+        """The rows of the column that the board is sorted by, of all but the anchors."""
+        rows = {key: cells[self.sorted_by] for key, cells in self.cells.items() if self.sorted_by in cells}
+        return {key: row for key, row in rows.items() if row.value is not None and key[0] not in ANCHORS}
+
+    @cached_property
+    def _paired(self) -> dict[tuple[int, int], float]:
+        """The standard error of the difference of each pair of ranked rows, by their places, that can be paired."""
+        known = {}
+        for (a, first), (b, second) in combinations(enumerate(self._ranked.values()), 2):
+            error = pairs.error_of(first, second, self.items, self.items)
+            if error is not None:
+                known[a, b] = error
+        return known
 
     def rank_text(self, key: Key) -> str:
         """``3``, ``2-5``, or nothing for what is not ranked."""
@@ -212,11 +246,37 @@ class Ranking:
         notes = [f"{reason} ({', '.join(dict.fromkeys(names))})" for reason, names in reasons.items()]
         remarked = [column for column in self.columns if column.note and column.name in columns]
         notes += [f"{column.title}: {column.note}" for column in remarked if self.defined(column)]
-        exact = [key[0] for key in self.ranks if self.cells[key][self.sorted_by].stderr is None]
-        if exact and self.sorted_by in columns:
-            title = self.heading(self.sorted_by).title
-            notes.append(f"{title}: ranked as if exact, for want of an error: {', '.join(dict.fromkeys(exact))}")
+        if self.sorted_by in columns:
+            notes += self._on_ranks()
         return notes
+
+    def _on_ranks(self) -> list[str]:
+        """What a reader must know of the ranks."""
+        notes = []
+        exact = [key[0] for key in self.ranks if self.cells[key][self.sorted_by].stderr is None]
+        title = self.heading(self.sorted_by).title if self.sorted_by else ""
+        if exact:
+            notes.append(f"{title}: ranked as if exact, for want of an error: {', '.join(dict.fromkeys(exact))}")
+        known = {key: _known(self.cells[key][self.sorted_by]) for key in self.ranks}
+        between = [key[0] for key, value in known.items() if isinstance(value, tuple)]
+        if between:
+            note = f"{title}: estimates stand by the unfavourable end of their interval, and count as apart from others"
+            notes.append(f"{note} by the whole of it alone: {', '.join(dict.fromkeys(between))}")
+        if self._paired:
+            paired = {place for pair in self._paired for place in pair}
+            others = [key[0] for place, key in enumerate(self._ranked) if place not in paired]
+            note = f"{title}: ranks compare models in pairs over the same held-out items, which tells apart more"
+            unpaired = f"; without kept items, and compared by their ± alone: {', '.join(dict.fromkeys(others))}"
+            notes.append(note + unpaired * bool(others))
+        return notes
+
+
+def _known(row: Result) -> float | tuple[float, float]:
+    """The number of a row, or between which numbers an estimate lies."""
+    assert row.value is not None
+    if row.kind == "estimate" and row.low is not None and row.high is not None:
+        return min(row.low, row.value), max(row.high, row.value)
+    return row.value
 
 
 def kind_of(cells: Mapping[str, Result]) -> str:

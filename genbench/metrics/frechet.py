@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from genbench.contracts import Column, Evidence, Features, Reads, Score
+from genbench.contracts import Column, Evidence, Features, Holds, Reads, Score
 from genbench.errors import InputError, Unsupported
 from genbench.metrics.scores import as_score
 from genbench.metrics.second_order import DrawEffect, draw_effect
@@ -24,6 +24,8 @@ from genbench.numerics.estimate import Estimate
 from genbench.numerics.intervals import Z
 from genbench.numerics.linalg import Array, absolute, nuclear_norm, product_method, pull_back
 from genbench.numerics.moments import Moments
+from genbench.numerics.overlap import regular_overlap
+from genbench.numerics.reduced_transport import DIRECTIONS, reduced_deviation, sample_rows
 
 SAMPLES_PER_DIMENSION = 4  # from here on, second order is most of the bias
 NOTE = (
@@ -31,6 +33,7 @@ NOTE = (
     "which is less, as FID is biased upwards"
 )
 BLOCK_ELEMENTS = 2**22  # values of samples in float64 at once: 32 MB
+LARGE = 2 * DIRECTIONS  # features, above which the standard errors look at the leading directions first
 PANEL = 512  # columns; half of a symmetric matrix is enough for a quadratic form
 
 
@@ -38,9 +41,9 @@ def frechet_distance(real: Array | Moments, fake: Array | Moments) -> Estimate:
     """||m1 - m2||^2 + tr S1 + tr S2 - 2 tr (S1^1/2 S2 S1^1/2)^1/2 of features (n, D) or their Moments; at least 0.
 
     Few features, no more than D on both sides together, are compared within their span, where no covariance is
-    needed. The standard error is that over the draw of the fake samples, the real ones held fixed, by the delta method;
-    it is None where `fake` is given as Moments. Raises InputError for different dimensions, for fewer than 2 samples
-    and for values that are not finite.
+    needed. The standard error is that over the draw of the fake samples, the real ones held fixed, by the delta method,
+    to two digits at least; it is None where `fake` is given as Moments. Raises InputError for different dimensions, for
+    fewer than 2 samples and for values that are not finite.
     """
     if isinstance(fake, Moments):
         first = real if isinstance(real, Moments) else Moments.of(real)
@@ -60,32 +63,30 @@ def frechet_influence(real: Array | Moments, fake: Array | Moments, y: Array | N
     if y is None:
         if isinstance(fake, Moments):
             raise InputError("give the samples as y whose influence is asked for: fake holds their moments only")
-        influence = comparison_of(real, fake).influence
-        assert influence is not None
-        return influence
+        x, y = _features(real), as_features("fake", fake)
+        few = None if isinstance(x, Moments) else _within_the_span(x, y)
+        return few[1] if few else Comparison(_moments(x), Moments.of(y)).influence(y)
     first = real if isinstance(real, Moments) else Moments.of(real)
     second = fake if isinstance(fake, Moments) else Moments.of(fake)
     return Comparison(first, second).influence(y)
 
 
+Halves = Callable[[], Sequence[Moments]]
+
+
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """The distance of two sides, and what their draws do to it; `influence` (n,) is that of each fake sample.
+    """The distance of two sides, and what their draws do to it; `stderr` is over the draw of the fake samples.
 
-    A side that is known by its moments alone has no `samples`; sides of few samples are compared within their span and
-    have no `moments`. `real_halves` gives the moments of the real side's halves.
+    A side that is known by its moments alone has no `samples`, and of one that is too large some stand for all; sides
+    of few samples are compared within their span and have no `moments`. `halves` give the moments of either side's.
     """
 
     distance: float
-    influence: Tensor | None
+    stderr: float | None
     moments: tuple[Moments, Moments] | None = None
     samples: tuple[Tensor | None, Tensor | None] = (None, None)
-    real_halves: Callable[[], Sequence[Moments]] | None = None
-
-    @property
-    def stderr(self) -> float | None:
-        """Over the draw of the fake samples."""
-        return None if self.influence is None else float(self.influence.std() / len(self.influence) ** 0.5)
+    halves: tuple[Halves, Halves] | None = None
 
     @cached_property
     def real_effect(self) -> DrawEffect | None:
@@ -97,19 +98,34 @@ class Compared:
         """What the draw of the fake samples does to the distance, where it is known."""
         return self._effect(1)
 
+    @cached_property
+    def total_stderr(self) -> float | None:
+        """Over the draws of the fake samples and of the real items, where it is known."""
+        real = self.samples[0]
+        if self.stderr is None or self.moments is None or real is None:
+            return None
+        # An error of many features needs no second order, which costs more than all the rest.
+        error = leading_error(*self.moments, real)
+        if error is None:
+            assert self.real_effect is not None
+            error = math.sqrt(self.real_effect.variance)
+        return math.hypot(self.stderr, error)
+
     @property
     def enough(self) -> bool:
         """Whether both sides have so many samples that second order is most of their bias, in halves of them too."""
-        return all(x is not None and len(x) >= SAMPLES_PER_DIMENSION * x.shape[1] for x in self.samples)
+        if self.moments is None or None in self.samples:
+            return False
+        return all(side.n is not None and side.n >= SAMPLES_PER_DIMENSION * len(side.mean) for side in self.moments)
 
     @cached_property
     def estimate(self) -> Estimate:
         """The distance, between ends where the distance of endless samples and items lies."""
-        if self.fake_effect is None or self.real_effect is None:
-            return Estimate(self.distance, self.stderr)
-        total = math.sqrt(self.fake_effect.variance + self.real_effect.variance)
-        if not self.enough:
+        total = self.total_stderr
+        if total is None or not self.enough:
             return Estimate(self.distance, self.stderr, total_stderr=total)
+        assert self.fake_effect is not None
+        assert self.real_effect is not None
         truth = self.distance - self.fake_effect.bias - self.real_effect.bias
         # What second order leaves of the bias has the sign of its change from half as many, and is smaller than that.
         trend = truth - self._truth_of_halves()
@@ -118,12 +134,10 @@ class Compared:
 
     def _truth_of_halves(self) -> float:
         """The distance without its bias between halves of both sides: the mean of two."""
-        x, y = self.samples
-        assert x is not None
-        assert y is not None
+        assert self.halves is not None
+        x, y = (_some_of(samples) for samples in self.samples if samples is not None)
         truths = []
-        reals = half_moments(x) if self.real_halves is None else self.real_halves()
-        for start, (real, fake) in enumerate(zip(reals, half_moments(y), strict=True)):
+        for start, (real, fake) in enumerate(zip(*(halves() for halves in self.halves), strict=True)):
             bias = draw_effect(real, fake, x[start::2]).bias + draw_effect(fake, real, y[start::2]).bias
             truths.append(Comparison(real, fake).distance() - bias)
         return sum(truths) / len(truths)
@@ -132,40 +146,56 @@ class Compared:
         samples = self.samples[side]
         if samples is None or self.moments is None:
             return None
-        return draw_effect(self.moments[side], self.moments[1 - side], samples)
+        return draw_effect(self.moments[side], self.moments[1 - side], _some_of(samples))
 
 
 def comparison_of(real: Array | Moments, fake: Array) -> Compared:
     """The comparison of features with features or with moments."""
-    if isinstance(real, Moments):
-        return _by_moments(real, Moments.of(fake), None, as_features("fake", fake))
-    x, y = as_features("real", real), as_features("fake", fake)
-    return _within_the_span(x, y) or _by_moments(Moments.of(x), Moments.of(y), x, y)
+    x, y = _features(real), as_features("fake", fake)
+    if isinstance(x, Moments):
+        return _by_moments(x, Moments.of(y), None, y)
+    few, halves = _of_few(x, y), (lambda: half_moments(x), lambda: half_moments(y))
+    return few or replace(_by_moments(Moments.of(x), Moments.of(y), x, y), halves=halves)
+
+
+def _features(real: Array | Moments) -> Tensor | Moments:
+    return real if isinstance(real, Moments) else as_features("real", real)
+
+
+def _moments(real: Tensor | Moments) -> Moments:
+    return real if isinstance(real, Moments) else Moments.of(real)
 
 
 def compared(real: Features, fake: Features) -> Compared:
     """The comparison of two sides, of which each keeps its own moments and their root for the next."""
-    x, y = _embeddings(real), _embeddings(fake)
-    few = None if x is None or y is None else _within_the_span(x, y)
-    if few is not None:
-        return few
-    whole = _by_moments(moments_of(real), moments_of(fake), x, y)
-    if x is None:
-        return whole
-    return replace(whole, real_halves=lambda: real.once("moments of halves", lambda: half_moments(x)))
+    x, y = _rows(real), _rows(fake)
+    few = None if x is None or y is None else _of_few(x, y)
+    halves = (lambda: halves_of(real), lambda: halves_of(fake))
+    return few or replace(_by_moments(moments_of(real), moments_of(fake), x, y), halves=halves)
 
 
-def _embeddings(features: Features) -> Tensor | None:
-    """None for features that are known by their moments alone."""
+def _rows(features: Features) -> Tensor | None:
+    """The features (n, D), or some that stand for them; None for those that are known by their moments alone."""
     try:
-        return features.embeddings
+        return features.once("rows", lambda: features.embeddings)
     except Unsupported:
         return None
+
+
+def size_of(features: Features) -> tuple[int, int]:
+    """Samples and features. Raises Unsupported where they are known by their moments alone."""
+    n, dim = features.once("size", lambda: tuple(features.embeddings.shape))
+    return n, dim
 
 
 def moments_of(features: Features) -> Moments:
     """The moments of one side, found once."""
     return features.once("moments", lambda: Moments.of(features.embeddings))
+
+
+def halves_of(features: Features) -> Sequence[Moments]:
+    """The moments of both halves of one side, found once."""
+    return features.once("moments of halves", lambda: half_moments(features.embeddings))
 
 
 def half_moments(x: Tensor) -> tuple[Moments, Moments]:
@@ -175,9 +205,23 @@ def half_moments(x: Tensor) -> tuple[Moments, Moments]:
 
 def _by_moments(real: Moments, fake: Moments, x: Tensor | None, y: Tensor | None) -> Compared:
     comparison = Comparison(real, fake)
-    # The influence finds what the distance needs.
-    influence = None if y is None else comparison.influence(y)
-    return Compared(comparison.distance(), influence, (real, fake), (x, y))
+    # Where the error takes the whole transport map, it finds what the distance needs.
+    error = None if y is None else comparison.error(y)
+    return Compared(comparison.distance(), error, (real, fake), (x, y))
+
+
+def _some_of(samples: Tensor) -> Tensor:
+    """All of few features; of many some samples, which are enough to know their fourth moments of."""
+    return samples if samples.shape[1] <= LARGE else samples[sample_rows(len(samples)).to(samples.device)]
+
+
+def _of_few(x: Tensor, y: Tensor) -> Compared | None:
+    few = _within_the_span(x, y)
+    return few and Compared(few[0], _error(few[1], len(y)), samples=(x, y))
+
+
+def _error(influence: Tensor, n: int) -> float:
+    return float(influence.std() / n**0.5)
 
 
 def _match(real: int, fake: int) -> None:
@@ -185,8 +229,8 @@ def _match(real: int, fake: int) -> None:
         raise InputError(f"real has {real} features and fake {fake}; they must be the same")
 
 
-def _within_the_span(x: Tensor, y: Tensor) -> Compared | None:
-    """Real and fake features compared where both together are no more than D; None where they are more.
+def _within_the_span(x: Tensor, y: Tensor) -> tuple[float, Tensor] | None:
+    """The distance, and the influence (n,) of the fake features; None where both together are more than D.
 
     The distance and influence come from centred features X, Y over roots of n - 1: the trace is the nuclear norm of
     YX'. No matrix is larger than the features, nothing is squared, and no rank is to be found.
@@ -200,7 +244,7 @@ def _within_the_span(x: Tensor, y: Tensor) -> Compared | None:
     squares = fake.square().sum(1)
     distance = shift @ shift + real.square().sum() + squares.sum() - 2 * overlap.trace()
     influence = 2 * size**0.5 * (fake @ shift) + size * (squares - overlap.diagonal())
-    return Compared(max(0.0, float(distance)), influence, samples=(x, y))
+    return max(0.0, float(distance)), influence
 
 
 def _centred(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -218,24 +262,43 @@ class Comparison:
         self.device = real.mean.device
         self.shift = fake.mean.to(self.device) - real.mean
         self.covariance = fake.covariance.to(self.device)
-        self.factor = fake.root.to(self.device)
-        self.product = self.factor.T @ real.root
-        self.method: Literal["eigen", "polar"] = product_method(self.product)
         self._overlap: Tensor | None = None
+
+    @cached_property
+    def product(self) -> Tensor:
+        """F'G of roots F F' and G G' of the covariances of fake and real: its nuclear norm is the trace."""
+        return self.fake.root.to(self.device).T @ self.real.root
 
     def distance(self) -> float:
         """Cheapest after `influence`, which finds the same trace."""
-        known = self._overlap
-        overlap = nuclear_norm(self.product, self.method) if known is None else known.trace()
         traces = self.real.covariance.trace() + self.covariance.trace()
-        return max(0.0, float(self.shift @ self.shift + traces - 2 * overlap))
+        return max(0.0, float(self.shift @ self.shift + traces - 2 * self._trace()))
+
+    def _trace(self) -> Tensor:
+        if self._overlap is not None:
+            return self._overlap.trace()
+        singular = self.fake.n is not None and self.fake.n <= len(self.shift)
+        if self.real.graded is not None and not singular:
+            trace = regular_overlap(self.real.covariance, self.covariance, self.real.graded)
+            if trace is not None:
+                return trace
+        return nuclear_norm(self.product, product_method(self.product))
+
+    def error(self, y: Array) -> float:
+        """The standard error of the distance over the draw of the fake samples, to two digits or better.
+
+        They are y (r, D), or y stands for them.
+        """
+        samples = as_features("fake", y)
+        error = leading_error(self.fake, self.real, samples)
+        return _error(self.influence(samples), self.fake.n or len(samples)) if error is None else error
 
     def influence(self, y: Array) -> Tensor:
         """As `frechet_influence` says, of samples y (n, D): float64 (n,)."""
         samples = as_features("fake", y).to(self.device)
         _match(len(self.shift), samples.shape[1])
-        self._overlap = absolute(self.product, self.method)
-        bend = -pull_back(self.factor, self._overlap)
+        self._overlap = absolute(self.product, product_method(self.product))
+        bend = -pull_back(self.fake.root.to(self.device), self._overlap)
         bend.diagonal().add_(1)
         upper = 2 * bend.triu(1) + bend.diagonal().diag()
         mean = self.fake.mean.to(self.device)
@@ -250,6 +313,23 @@ def _quadratic(x: Tensor, upper: Tensor) -> Tensor:
         stop = start + PANEL
         values += ((x[:, :stop] @ upper[:stop, start:stop]) * x[:, start:stop]).sum(1)
     return values
+
+
+def leading_error(own: Moments, other: Moments, samples: Tensor) -> float | None:
+    """The standard error over the draw of the samples of the moments `own`, to two digits; (r, D) stand for them.
+
+    None for few features, and where leading directions do not settle it.
+    """
+    if samples.shape[1] <= LARGE or len(samples) < 2:
+        return None
+    device = own.mean.device
+    some = _some_of(samples)
+    centred = torch.cat(
+        [(some[part].to(device).double() - own.mean).float() for part in parts_of(some, BLOCK_ELEMENTS)]
+    )
+    shift = own.mean - other.mean.to(device)
+    deviation = reduced_deviation(centred, shift, own.covariance, other.covariance.to(device))
+    return None if deviation is None else deviation / (own.n or len(samples)) ** 0.5
 
 
 def compared_once(evidence: Evidence) -> Compared:
@@ -269,13 +349,14 @@ class FrechetDistance:
     version: ClassVar[int] = 2
     columns = (Column("fid", "FID", "lower", digits=2, note=NOTE, general="Fréchet distance"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
+    holds: ClassVar[Holds] = "moments"
     min_samples = 2
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
         comparison = compared_once(evidence)
-        fake = comparison.samples[1]
-        few = fake is not None and len(fake) <= fake.shape[1]
-        detail = ""
-        if fake is not None and few:
-            detail = f"{len(fake)} samples do not fill {fake.shape[1]} dimensions; biased upwards"
+        few, detail = False, ""
+        if comparison.samples[1] is not None:
+            n, dim = size_of(evidence.fake)
+            few = n <= dim
+            detail = f"{n} samples do not fill {dim} dimensions; biased upwards" if few else ""
         return {"fid": as_score(comparison.estimate, detail, biased=few)}

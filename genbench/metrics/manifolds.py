@@ -187,7 +187,7 @@ def _pairs_alike(numbers: Tensor) -> float:
 class Around:
     """The nearest other points of each: indices and squared distances, float64, both (m, reach).
 
-    The distances are to within the error of a matrix product, which is enough for standard errors.
+    The distances are to within the rounding of float32, which is enough for standard errors.
     """
 
     indices: Tensor
@@ -195,11 +195,7 @@ class Around:
 
     @classmethod
     def of(cls, points: Points, candidates: Nearest, reach: int) -> Around:
-        row, column, least = candidates.compact()
-        counts = torch.bincount(row, minlength=len(points))[: len(points)]
-        place = (counts.cumsum(0) - counts)[:, None] + torch.arange(reach, device=row.device)
-        indices = column[place]
-        squares = least[place] + (points.gap[: len(points), None] + points.gap[indices]) / 2
+        indices, squares = nearest.neighbours(points, candidates, reach)
         return cls(indices, squares.double() / points.frame.scale**2)
 
     def reached(self, radius: Tensor, frame: Frame) -> Reached:

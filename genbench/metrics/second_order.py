@@ -36,8 +36,11 @@ class DrawEffect:
 
 
 def draw_effect(own: Moments, other: Moments, samples: Tensor) -> DrawEffect:
-    """The effect of the draw of the samples (n, D) that have the moments `own`, the other side held fixed."""
-    device, n = own.mean.device, len(samples)
+    """The effect of the draw of the samples that have the moments `own`, the other side held fixed.
+
+    `samples` (r, D) are all of them or some, evenly chosen, whose fourth moments stand for those of all.
+    """
+    device, n = own.mean.device, own.n or len(samples)
     shift = own.mean - other.mean.to(device)
     product = own.root.T @ other.root.to(device)
     scale = product.abs().max().clamp(min=torch.finfo(torch.float64).tiny) if product.numel() else product.new_ones(())
@@ -55,6 +58,6 @@ def draw_effect(own: Moments, other: Moments, samples: Tensor) -> DrawEffect:
         influences.append(2 * centred @ shift + centred.square().sum(1) - white @ values)
     sums = values[:, None] + values
     weights = torch.where(sums > 0, values[:, None] * values / sums.clamp(min=torch.finfo(torch.float64).tiny), 0.0)
-    second = (weights * products).sum() / n - weights.trace()
+    second = (weights * products).sum() / len(samples) - weights.trace()
     bias = own.covariance.trace() / n + second / (2 * n)
     return DrawEffect(float(bias), float(torch.cat(influences).var()) / n)

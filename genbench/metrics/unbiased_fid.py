@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from genbench.contracts import Column, Evidence, Reads, Score
+from genbench.contracts import Column, Evidence, Holds, Reads, Score
 from genbench.errors import InputError, Unsupported
-from genbench.metrics.frechet import SAMPLES_PER_DIMENSION, Compared, compared_once, comparison_of
+from genbench.metrics.frechet import SAMPLES_PER_DIMENSION, Compared, compared_once, comparison_of, size_of
 from genbench.metrics.scores import as_score
 from genbench.numerics.blocks import as_features
 from genbench.numerics.estimate import Estimate
@@ -59,10 +59,11 @@ class FidInfinity:
     version: ClassVar[int] = 2
     columns = (Column("fid_infinity", "FID∞", "lower", digits=2, general="Fréchet distance∞"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
+    holds: ClassVar[Holds] = "moments"
     min_samples = 4
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        few = _too_few(*evidence.fake.embeddings.shape)
+        few = _too_few(*size_of(evidence.fake))
         if few:
             raise Unsupported(few)
         comparison = compared_once(evidence)

@@ -17,9 +17,10 @@ sums, whose terms are at most 2 |x|^2 + 2 |y|^2, and the rounding of the shift; 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Literal, get_args
 
@@ -29,6 +30,7 @@ from torch.nn.functional import pad
 
 from genbench.errors import InputError
 from genbench.numerics.polar import full_float32
+from genbench.numerics.sieve import Projected, principal_directions, sparse_products
 
 Name = Literal["float32", "bfloat16", "int8"]
 ROUTES: tuple[Name, ...] = get_args(Name)
@@ -37,7 +39,9 @@ CHUNK = 2**20  # elements of the input that are shifted at once
 UNIT = 2.0**-24  # the rounding of float32
 SLACK, TINY = 2.0**-19, 2.0**-100
 FARTHEST = 1e140  # from the centre, along any axis
-SMALL = 2.0**35  # multiplications below which no route is worth a choice
+LEARNT, DIRECTIONS = 4096, (128, 192, 256, 384, 512)  # rows that directions are learnt from, and numbers of them
+OVERHEAD = 0.2  # what a sieve costs beside its products, as a share of those that it may spare
+SMALL = 2.0**33  # multiplications below which no route is worth a choice
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -72,11 +76,17 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How products are made; `step` is the size of an integer level, `tau` the usual relative size of a residual."""
+    """How products are made; `step` is the size of an integer level, `tau` the usual relative size of a residual.
+
+    With a `basis` (D, d), pairs are sifted by their coordinates in it first; a tile of which more than the share
+    `crowded` is left is multiplied whole.
+    """
 
     name: Name
     step: float = 1.0
     tau: float = UNIT
+    basis: Tensor | None = field(default=None, compare=False, repr=False)
+    crowded: float = 0.0
 
     @classmethod
     def fitted(cls, name: Name, sample: Tensor) -> Route:
@@ -159,6 +169,7 @@ class Points:
             self._kept = torch.zeros(self.padded, self.width, dtype=dtype, device=x.device)
         self.low = torch.full((self.padded,), torch.inf, device=x.device)
         self.gap = torch.zeros(self.padded, device=x.device)
+        self.projected = None if route.basis is None else Projected(route.basis, self.padded)
         step = max(GROUP, CHUNK // x.shape[1])
         for start in range(0, len(x), step):
             self._measure(slice(start, min(start + step, len(x))))
@@ -172,6 +183,8 @@ class Points:
         if self._kept is not None:
             self._kept[part, : rows.shape[1]] = codes
         norm = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+        if self.projected is not None:
+            self.projected.measure(part, rows, norm)
         residual = 2 * UNIT * norm
         if self.route.name != "float32":
             residual += 1.01 * torch.linalg.vector_norm(self.route.decode(codes).sub_(rows), dim=1).double()
@@ -193,10 +206,12 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a machine does: seconds for a multiplication and addition by each route, and for a coordinate of a pair."""
+    """What a machine does: seconds for a multiplication and addition by each route, and for a coordinate of a pair,
+    on its own or of a product of chosen pairs (infinite where a device has none)."""
 
     routes: dict[Name, float]
     pair: float
+    sparse: float = math.inf
 
 
 def _seconds(run: Callable[[], Tensor], repeats: int = 10) -> float:
@@ -225,7 +240,14 @@ def rates(device: str) -> Rates:
             continue
     index = torch.arange(size, device=device)
     pair = _seconds(lambda: (rows[index[:64]] - rows[index[-64:]]).square().sum(1)) / (64 * dim)
-    return Rates(speeds, pair)
+    return Rates(speeds, pair, _sparse_rate(rows) if device == "cpu" else math.inf)
+
+
+def _sparse_rate(rows: Tensor) -> float:
+    """Seconds for a coordinate of a product of chosen pairs, one in fifty of the rows (n, D) with themselves."""
+    pairs = torch.arange(0, len(rows) ** 2, 50)
+    row, column = pairs // len(rows), pairs % len(rows)
+    return _seconds(lambda: sparse_products(rows, rows, row, column)) / (len(pairs) * rows.shape[1])
 
 
 def choose(frame: Frame, first: Tensor, second: Tensor, k: int) -> Route:
@@ -256,4 +278,30 @@ def choose(frame: Frame, first: Tensor, second: Tensor, k: int) -> Route:
         cost = work * seconds + len(first) * open_pairs * dim * speed.pair
         if cost < least:
             best, least = route, cost
+    if math.isfinite(speed.sparse) and "float32" in speed.routes:
+        half = LEARNT // 2
+        sample = torch.cat([frame.shift(x[:: -(-len(x) // half)]) for x in (first, second)])
+        return _sifted(sample, (rows, columns), reach, speed, least / work) or best
+    return best
+
+
+def _sifted(sample: Tensor, pair: tuple[Tensor, Tensor], reach: Tensor, speed: Rates, least: float) -> Route | None:
+    """The float32 route behind a sieve, where it costs less than `least` for a coordinate of a pair; or None.
+
+    The directions are learnt from a sample of rows. Of all numbers of them, the pair of sets (a, D), (b, D) shows how
+    many pairs are left within the squared distances `reach` (a, 1).
+    """
+    (rows, columns), dim = pair, sample.shape[1]
+    counts = [count for count in DIRECTIONS if 2 * count <= min(dim, len(sample))]
+    if not counts:
+        return None
+    basis, crowded = principal_directions(sample, counts[-1]), speed.routes["float32"] / speed.sparse
+    best, u, v = None, rows @ basis, columns @ basis
+    for count in counts:
+        squares = torch.cdist(u[:, :count], v[:, :count]).square()
+        # Tiles have fewer columns than the sets, and the first of them are whole.
+        left = float((squares <= reach).double().mean())
+        cost = speed.routes["float32"] * (count / dim + OVERHEAD) + speed.sparse * left
+        if cost < least:
+            best, least = Route("float32", basis=basis[:, :count].contiguous(), crowded=crowded), cost
     return best

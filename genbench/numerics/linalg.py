@@ -15,6 +15,7 @@ from scipy.linalg import lapack
 from torch import Tensor
 
 from genbench.errors import InputError
+from genbench.numerics.overlap import regular_overlap
 from genbench.numerics.polar import polar_factor
 
 Array = ArrayLike | Tensor
@@ -230,9 +231,17 @@ def trace_sqrt_product(a: Array, b: Array, method: Method = "auto") -> float | T
         traces = nuclear_norm(_cholesky("a", first).mT @ _cholesky("b", second), "polar")
     else:
         pairs = zip(first.flatten(0, -3), second.flatten(0, -3), strict=True) if first.ndim > 2 else [(first, second)]
-        norms = [nuclear_norm(_root("a", x).T @ _root("b", y), "eigen") for x, y in pairs]
+        norms = [_overlap(x, y) for x, y in pairs]
         traces = torch.stack(norms).reshape(first.shape[:-2])
     return traces if first.ndim > 2 else float(traces)
+
+
+def _overlap(first: Tensor, second: Tensor) -> Tensor:
+    if first.device.type == "cpu":
+        trace = regular_overlap(first, second)
+        if trace is not None:
+            return trace
+    return nuclear_norm(_root("a", first).T @ _root("b", second), "eigen")
 
 
 def pull_back(factor: Tensor, root: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from genbench import seeding
 from genbench.numerics import nearest
-from genbench.numerics.distance_products import GROUP, Points, Products
-from genbench.numerics.nearest import blocks, bracket, group_minima, hits, pair_distances, prepared, scaled
+from genbench.numerics.distance_products import GROUP, Points
+from genbench.numerics.nearest import blocks, bracket, group_minima, hits, pair_distances, prepared, refined, scaled
+from genbench.numerics.tiles import Tiles
 
 ENOUGH = 48  # balls around a point of which, in a random half, one is left but once in 2^48
 
@@ -104,9 +105,9 @@ class Balls:
 
 
 class Reached:
-    """The pairs of which a squared distance, to within the product's error, is at most a limit (n,) of the centre.
+    """The pairs of which a squared distance, to within the rounding of float32, is at most a limit (n,) of the centre.
 
-    They serve standard errors, which need no exactness. Of each of the things counted, the centres or the queries,
+    They serve standard errors, which need no more. Of each of the things counted, the centres or the queries,
     about ENOUGH pairs of at most `sure` (n,) are enough to know that a random half keeps one: later ones are left out.
     """
 
@@ -120,10 +121,13 @@ class Reached:
         self.counts = torch.zeros(len(counted), dtype=torch.long, device=self.limit.device)
 
     def _take(self, centre: Tensor, query: Tensor, least: Tensor) -> None:
-        value = least + (self.centres.gap[centre] + self.queries.gap[query]) / 2
         item = centre if self.by == "centres" else query
-        wanted = ((value <= self.limit[centre]) & (self.counts[item] < ENOUGH)).nonzero()[:, 0]
-        centre, query, value, item = centre[wanted], query[wanted], value[wanted], item[wanted]
+        wanted = ((least <= self.limit[centre]) & (self.counts[item] < ENOUGH)).nonzero()[:, 0]
+        centre, query, least, item = centre[wanted], query[wanted], least[wanted], item[wanted]
+        middle = least + (self.centres.gap[centre] + self.queries.gap[query]) / 2
+        value = refined(self.centres, self.queries, centre, query, middle)
+        near = (value <= self.limit[centre]).nonzero()[:, 0]
+        centre, query, value, item = centre[near], query[near], value[near], item[near]
         self._pairs.append((centre.to(torch.int32), query.to(torch.int32), value))
         self.counts += torch.bincount(item[value <= self.sure[centre]], minlength=len(self.counts))
 
@@ -144,14 +148,19 @@ class _Side:
         pad = centres.padded - len(centres)
         self.limit = torch.cat([highest.clamp(min=-nearest.FARTHEST), highest.new_full((pad,), -nearest.FARTHEST)])
 
-    def take(self, margins: Tensor, queries: slice, first: int, by_column: bool) -> None:
-        """Pass on the pairs of a tile of lower bounds, less the centres' limits: queries by centres, or transposed."""
-        limits = torch.zeros(queries.stop - queries.start, device=margins.device)
+    def wanted(self, queries: slice) -> Tensor:
+        """Which of some queries (q,) an answer still hangs on."""
+        open_ = torch.zeros(queries.stop - queries.start, dtype=torch.bool, device=self.limit.device)
         real = slice(queries.start, min(queries.stop, len(self.queries)))
-        limits[real.stop - queries.start :] = -torch.inf
+        open_[: real.stop - real.start] = True
         if all(isinstance(balls, Balls) and not balls.counted for balls in self.asked):
             done = torch.stack([balls.inside[real] for balls in self.asked if isinstance(balls, Balls)]).all(0)
-            limits[: len(done)][done] = -torch.inf
+            open_[: len(done)] = ~done
+        return open_
+
+    def take(self, margins: Tensor, queries: slice, first: int, by_column: bool) -> None:
+        """Pass on the pairs of a tile of lower bounds, less the centres' limits: queries by centres, or transposed."""
+        limits = torch.where(self.wanted(queries), 0.0, -torch.inf)
         for query, centre, margin in hits(margins, limits, group_minima(margins, by_column), by_column):
             query, centre = query + queries.start, centre + first
             least = margin + self.limit[centre]
@@ -165,22 +174,32 @@ def memberships(
     """Fill in the balls around the first set with the second, and those around the second with the first."""
     inner = _Side(first, second, around_first) if around_first else None
     outer = _Side(second, first, around_second) if around_second else None
-    product = Products(first.route, nearest.TILE_ELEMENTS + GROUP**2, first.low.device)
-    spare = torch.empty_like(product.memory)
+    tiles = Tiles(first, second, nearest.TILE_ELEMENTS)
+    spare = torch.empty(nearest.TILE_ELEMENTS + GROUP**2, device=first.low.device)
     for a in blocks(first):
-        codes = first.codes(a)
         for b in blocks(second):
-            tile = product(codes, second.codes(b))
+            bounds = tiles.bounds(a, b)
+            tile = tiles.whole(a, b) if bounds is None else tiles.some(a, b, _near(bounds, a, b, inner, outer))
             if inner is not None:
                 margins = spare[: tile.numel()].view_as(tile)
-                torch.add((first.low[a] - inner.limit[a])[:, None], tile, alpha=product.factor, out=margins)
+                torch.add((first.low[a] - inner.limit[a])[:, None], tile, alpha=tiles.factor, out=margins)
                 inner.take(margins.add_(second.low[b]), b, a.start, by_column=True)
             if outer is not None:
-                torch.add(second.low[b] - outer.limit[b], tile, alpha=product.factor, out=tile)
+                torch.add(second.low[b] - outer.limit[b], tile, alpha=tiles.factor, out=tile)
                 outer.take(tile.add_(first.low[a, None]), a, b.start, by_column=False)
     for balls in (*around_first, *around_second):
         if isinstance(balls, Balls):
             balls._settle()
+
+
+def _near(bounds: Tensor, a: slice, b: slice, inner: _Side | None, outer: _Side | None) -> Tensor:
+    """The pairs of a tile of lower bounds (a, b) that are within the limit of either, where a query is still open."""
+    near = torch.zeros(bounds.shape, dtype=torch.bool, device=bounds.device)
+    if inner is not None:
+        near |= (bounds <= inner.limit[a, None]) & inner.wanted(b)
+    if outer is not None:
+        near |= (bounds <= outer.limit[b]) & outer.wanted(a)[:, None]
+    return near
 
 
 def covered(queries: Tensor, centres: Tensor, radius: Tensor) -> Tensor:

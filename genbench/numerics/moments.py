@@ -12,11 +12,13 @@ from typing import Self
 
 import numpy as np
 import torch
+from scipy.linalg import blas
 from torch import Tensor
 
 from genbench.errors import InputError
 from genbench.numerics.blocks import as_features, parts_of
 from genbench.numerics.linalg import Array, root_factor
+from genbench.numerics.overlap import GradedFactor
 
 BLOCK_ELEMENTS = 2**22  # values of a block in float64: 32 MB
 PANEL = 256  # columns; of a symmetric product only the upper half is multiplied, one panel at a time
@@ -39,6 +41,12 @@ class Moments:
     def root(self) -> Tensor:
         """A factor F (D, r) of the covariance F F', found once. Raises InputError where it is clearly indefinite."""
         return root_factor(self.covariance, "the covariance")
+
+    @cached_property
+    def graded(self) -> GradedFactor | None:
+        """The Cholesky factor of the covariance, found once; None where it is singular or not on the CPU."""
+        singular = self.n is not None and self.n <= len(self.mean)
+        return None if singular or self.covariance.device.type != "cpu" else GradedFactor.of(self.covariance)
 
     @classmethod
     def of(cls, features: Array) -> Moments:
@@ -144,6 +152,10 @@ class MomentsBuilder:
 
 def _add_upper_square(scatter: Tensor, x: Tensor) -> None:
     """Add x'x to `scatter`, at least on and above the diagonal."""
+    if x.device.type == "cpu" and scatter.is_contiguous() and x.is_contiguous():
+        # Rows are LAPACK's columns, and the upper half is its lower one.
+        blas.dsyrk(1.0, x.numpy().T, beta=1.0, c=scatter.numpy().T, lower=1, overwrite_c=1)
+        return
     for start in range(0, x.shape[1], PANEL):
         panel = x[:, start : start + PANEL]
         scatter[start : start + PANEL, start:].addmm_(panel.T, x[:, start:])

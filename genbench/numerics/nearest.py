@@ -18,8 +18,9 @@ from torch import Tensor
 
 from genbench.errors import InputError
 from genbench.numerics import distance_products
-from genbench.numerics.distance_products import GROUP, UNIT, Frame, Points, Products, Route
+from genbench.numerics.distance_products import GROUP, UNIT, Frame, Points, Route
 from genbench.numerics.linalg import Array, as_matrix
+from genbench.numerics.tiles import Tiles
 
 BUDGET = 2**29  # bytes that a run may hold beside its inputs
 TILE_ELEMENTS = 2**20  # distances held at once, in three arrays at worst
@@ -105,6 +106,17 @@ def bracket(x: Points, y: Points, i: Tensor, j: Tensor) -> tuple[Tensor, Tensor]
     return distances * (1 - error) - tiny, distances * (1 + error) + tiny
 
 
+def refined(x: Points, y: Points, i: Tensor, j: Tensor, squares: Tensor) -> Tensor:
+    """Squared distances (p,), float32, of pairs in the frame's units, to within the rounding of float32.
+
+    `squares` are those of the products, which float32 ones leave as they are: what other routes round is looked up.
+    """
+    if x.route.name == "float32":
+        return squares
+    low, high = bracket(x, y, i, j)
+    return ((low + high) * (x.frame.scale / 2)).square().clamp(max=FARTHEST).float()
+
+
 def scaled(distances: Tensor, frame: Frame, up: bool) -> Tensor:
     """Squares of distances in the frame's units, float32, up or down by more than any rounding."""
     squares = (distances * frame.scale).square() * (1 + (1 if up else -1) * 2.0**-18)
@@ -120,7 +132,7 @@ class Nearest:
 
     def __init__(self, rows: Points, columns: Points, k: int, reach: int) -> None:
         device = rows.low.device
-        self.k, self.reach, self.gap = k, max(k, reach), rows.gap
+        self.k, self.reach, self.gap, self.plain = k, max(k, reach), rows.gap, rows.route.name == "float32"
         self.smallest = torch.full((rows.padded, self.reach), torch.inf, device=device)
         self.limits = torch.full((rows.padded,), FARTHEST, device=device)
         self.dropped = torch.full((rows.padded,), torch.inf, device=device)
@@ -140,7 +152,9 @@ class Nearest:
         minima = group_minima(tile, by_column, self.size)
         known = torch.cat([self.smallest[rows], minima], 1).topk(self.reach, dim=1, largest=False).values
         self.smallest[rows] = known
-        wanted = torch.maximum(known[:, self.k - 1] + self.window[rows], known[:, -1])
+        # The others need no window where bounds are as near as rounding.
+        beyond = known[:, -1] if self.plain else known[:, -1] + self.window[rows]
+        wanted = torch.maximum(known[:, self.k - 1] + self.window[rows], beyond)
         self.limits[rows] = limits = wanted.clamp(max=FARTHEST)
         for row, column, value in hits(tile, limits, minima, by_column):
             # A lower bound below zero says no more than zero; floats above zero sort as their bits do.
@@ -181,14 +195,19 @@ def _search(rows: Points, columns: Points, own: Tensor | None, k: int, reach: in
     """The candidates of each row; `own` (n,) is the column that is the row itself; a set against itself takes half."""
     candidates = Nearest(rows, columns, k, reach)
     same = rows is columns
-    product = Products(rows.route, TILE_ELEMENTS + GROUP**2, rows.low.device)
+    tiles = Tiles(rows, columns, TILE_ELEMENTS)
     for a in blocks(rows):
-        codes = rows.codes(a)
         for b in blocks(columns):
             if same and b.start < a.start:
                 continue
-            tile = product(codes, columns.codes(b))
-            torch.add(columns.low[b], tile, alpha=product.factor, out=tile)
+            limits = candidates.limits[a, None]
+            # Until a first tile has set limits, everything may be near.
+            bounds = None if limits.amax() >= FARTHEST else tiles.bounds(a, b)
+            if bounds is None:
+                tile = tiles.whole(a, b)
+            else:
+                tile = tiles.some(a, b, bounds <= (torch.maximum(limits, candidates.limits[b]) if same else limits))
+            torch.add(columns.low[b], tile, alpha=tiles.factor, out=tile)
             tile.add_(rows.low[a, None])
             if own is not None:
                 mine = own[a]
@@ -279,6 +298,38 @@ def kth_distances(
         others = Points(columns.x, rows.frame, plain, 0)
         distances[:, part] = kth_distances(some, others, ks, None if own is None else mine)[0]
     return distances, candidates
+
+
+def neighbours(points: Points, candidates: Nearest, reach: int) -> tuple[Tensor, Tensor]:
+    """The `reach` nearest others of each point, nearest first: their indices and squared distances, both (n, reach).
+
+    The squares are float32, in the frame's units, and to within its rounding, whatever the route; `candidates` are
+    those of `kth_distances` of the points against themselves, with that `reach`.
+    """
+    indices, squares = _listed(points, points, candidates, reach)
+    if points.route.name == "float32":
+        return indices, squares
+    # What was not listed is beyond the limits; where these are too near, a second look.
+    doubtful = (squares[:, -1] >= torch.minimum(candidates.limits, candidates.dropped)[: len(points)]).nonzero()[:, 0]
+    if len(doubtful):
+        plain = Route("float32")
+        others = Points(points.x, points.frame, plain, BUDGET // 4)
+        for part in doubtful.split(4096):
+            some = Points(points.x[part], points.frame, plain, 0)
+            again = _search(some, others, _padded(part, some), 1, reach)
+            indices[part], squares[part] = _listed(some, others, again, reach)
+    return indices, squares
+
+
+def _listed(rows: Points, columns: Points, candidates: Nearest, reach: int) -> tuple[Tensor, Tensor]:
+    """The `reach` nearest columns among the candidates of each row, and their squares."""
+    row, column, least = candidates.compact()
+    values = refined(rows, columns, row, column, least + (rows.gap[row] + columns.gap[column]) / 2)
+    order = values.argsort(stable=True)
+    order = order[row[order].argsort(stable=True)]
+    counts = torch.bincount(row, minlength=len(rows))[: len(rows)]
+    place = order[(counts.cumsum(0) - counts)[:, None] + torch.arange(reach, device=row.device)]
+    return column[place], values[place]
 
 
 def _padded(own: Tensor | None, rows: Points) -> Tensor | None:

@@ -32,6 +32,7 @@ def datasets() -> list[Card]:
         Card("mnist", "genbench.data.mnist:mnist", "28x28 handwritten digits, 256 levels"),
         Card("edges2mnist", "genbench.data.edges2mnist:edges2mnist", "outlines of MNIST's digits, and the digits"),
         Card("mnist-binary", "genbench.data.mnist:mnist_binary", "the fixed binarization of MNIST, 2 levels"),
+        Card("mnist-dynamic", "genbench.data.mnist:mnist_dynamic", "MNIST binarized anew at every step, 2 levels"),
         Card("fashion-mnist", "genbench.data.mnist:fashion_mnist", "28x28 pictures of clothes, 256 levels"),
         Card("cifar10", "genbench.data.cifar:cifar10", "3x32x32 colour photographs of ten classes, 256 levels"),
     ]

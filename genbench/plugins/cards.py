@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,12 +25,38 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """A number that a paper reports for a model on a benchmark's data: what the board's own is shown beside.
+
+    `value` is in the unit of the benchmark's `column`, `source` the paper, and how it trained where it has several
+    ways. `budget` says what the model of the zoo is trained for in place of it, so that a gap can be judged.
+    """
+
+    benchmark: str
+    value: float
+    source: str
+    budget: str = ""
+    column: str = "nll"
+
+    def __post_init__(self) -> None:
+        _require_text(self, "benchmark", "source", "budget", "column")
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
+            raise ValueError(f"a published value must be a finite number, got {self.value!r}")
+
+    @property
+    def name(self) -> str:
+        return f"{self.column} on {self.benchmark}"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard(Card):
     """A model of the catalogue: its family, the paper that defines it, and the boards on which it stands by default.
 
     `deviations` names, one short sentence each, every way in which the model departs from that paper; empty where it
-    does not. `target` is a factory that takes a `contracts.Setting`, or nothing, and returns a generator. An empty
-    `benchmarks` puts the model on no board by itself; ``("*",)`` on every one.
+    does not. `published` are numbers of papers to compare with. `target` is a factory that takes a `contracts.Setting`,
+    or nothing, and returns a generator. An empty `benchmarks` puts the model on no board by itself; ``("*",)`` on every
+    one. `records` may name a function (``"module:function"``) from the model's name to the records of its trainings by
+    benchmark, for `genbench show`.
     """
 
     family: str = ""
@@ -38,11 +65,15 @@ class ModelCard(Card):
     benchmarks: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
+    records: str = ""
 
     def __post_init__(self) -> None:
         Card.__post_init__(self)
-        _require_text(self, "family", "reference")
+        _require_text(self, "family", "reference", "records")
         _require_texts(self, "benchmarks", "capabilities", "deviations")
+        if not isinstance(self.published, tuple) or not all(isinstance(each, Published) for each in self.published):
+            raise ValueError(f"published of {self.name!r} must be a tuple of Published, got {self.published!r}")
         if self.year is not None and not isinstance(self.year, int):
             raise ValueError(f"year of {self.name!r} must be an int or None, got {self.year!r}")
 
@@ -87,7 +118,7 @@ class Benchmark:
             raise ValueError(f"picture of {self.name!r} must be '', 'pen' or 'wave', got {self.picture!r}")
 
 
-def _require_text(card: Card | Benchmark, *fields: str) -> None:
+def _require_text(card: Card | Benchmark | Published, *fields: str) -> None:
     """Refuse, with a ValueError, fields that are no printable text, and an empty name."""
     for name in fields:
         value = getattr(card, name)

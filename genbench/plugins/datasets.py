@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,10 @@ def _fault(dataset: Dataset) -> str:
     """What is wrong with a data set, as the end of a sentence; empty where nothing is."""
     parts = [(dataset.spec, "train", dataset.train, dataset.train_labels)]
     parts.append((dataset.spec, "heldout", dataset.heldout, dataset.heldout_labels))
+    if dataset.validation is not None:
+        parts.append((dataset.spec, "validation", dataset.validation, None))
+    if dataset.intensities is not None:
+        parts.append((replace(dataset.spec, levels=256), "intensities", dataset.intensities, None))
     if dataset.source is not None:
         source = dataset.source
         parts.append((source.spec, "source.train", source.train, source.train_labels))

@@ -220,3 +220,17 @@ def load(target: str) -> Any:
     Raises RegistryError in one sentence, whatever the import raises.
     """
     return guarded_as(RegistryError, f"importing {target.partition(':')[0]}", importing.resolve, target)
+
+
+def records(card: ModelCard) -> dict[str, dict[str, Any]]:
+    """The records of a model's trainings by benchmark, as the card's provider keeps them; empty where it names none.
+
+    Raises RegistryError in one sentence, whatever the provider's code raises or returns.
+    """
+    if not card.records:
+        return {}
+    by_benchmark = guarded_as(RegistryError, f"the records of {card.name}", load(card.records), card.name)
+    whole = isinstance(by_benchmark, Mapping) and all(isinstance(record, Mapping) for record in by_benchmark.values())
+    if not whole:
+        raise RegistryError(f"the records of {card.name} are no mapping from benchmarks to records")
+    return {str(benchmark): dict(record) for benchmark, record in by_benchmark.items()}

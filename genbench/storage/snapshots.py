@@ -17,11 +17,15 @@ from genbench.storage import atomic
 
 
 class FileSnapshots:
-    """Keeps the last good state of every phase of one training; `identity` is what must be equal to go on from it."""
+    """Keeps the last good state of every phase of one training; `identity` is what must be equal to go on from it.
+
+    `notes` (plain dicts, lists, text and numbers) are kept with the states, for whoever watches the training.
+    """
 
     def __init__(self, path: Path, identity: Mapping[str, object]) -> None:
         self.path, self.identity = path, dict(identity)
         self.phases: list[dict[str, Any]] = []
+        self.notes: dict[str, Any] = {}
         self.phase = -1
         self.broken = False
         self.seconds_before, self.start = 0.0, time.monotonic()
@@ -43,7 +47,7 @@ class FileSnapshots:
                     f"what is kept {what} had {key} {identity.get(key)}, this one has {value}; "
                     "give the same, or train it without --resume"
                 )
-        self.phases, self.seconds_before = phases, seconds
+        self.phases, self.seconds_before, self.notes = phases, seconds, dict(state.get("notes", {}))
 
     def enter(self) -> Mapping[str, Any] | None:
         """The next phase begins; the state that it goes on from, if there is one."""
@@ -93,7 +97,7 @@ class FileSnapshots:
         import torch
 
         seconds = self.seconds_before + time.monotonic() - self.start
-        state = {"identity": self.identity, "seconds": seconds, "phases": self.phases}
+        state = {"identity": self.identity, "seconds": seconds, "phases": self.phases, "notes": self.notes}
 
         def save(part: Path) -> None:
             with part.open("wb") as file:  # torch's own file would not tell why it cannot be written

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import table
 import torch
 from torchvision import models
 
@@ -52,20 +54,30 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Each group as a Markdown table: seconds, how many times those of genbench, and memory."""
+    """Each group as a Markdown table: seconds, how many times those of genbench, memory; and speed.csv."""
     session = getattr(config, "_benchmarksession", None)
-    found = [one for one in getattr(session, "benchmarks", []) if one.stats.data]
-    if not found or not config.getoption("--benchmark-enable"):
+    measured = [run for run in getattr(session, "benchmarks", []) if run.stats.data]
+    if not measured or not config.getoption("--benchmark-enable"):
         return
-    write = terminalreporter.write_line
+    line = terminalreporter.write_line
     terminalreporter.section("ratios")
-    write("| what | by | median seconds | times genbench | peak MB |")
-    write("| --- | --- | ---: | ---: | ---: |")
-    for group in dict.fromkeys(one.group for one in found):
-        rows = [one for one in found if one.group == group]
-        ours = next((one.stats.median for one in rows if "_of_genbench" in one.name), None)
-        for one in rows:
-            library = one.name.split("_of_")[-1].split("[")[0].replace("_", "-")
-            ratio = "" if ours is None else f"{one.stats.median / ours:.2f}"
-            memory_used = one.extra_info.get("peak_mb", "")
-            write(f"| {group} | {library} | {one.stats.median:.4g} | {ratio} | {memory_used} |")
+    line("| what | by | least seconds | times genbench | peak MB |")
+    line("| --- | --- | ---: | ---: | ---: |")
+    timings: list[table.Timing] = []
+    clock = "processor" if "process_time" in str(config.getoption("benchmark_timer")) else "wall"
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0
+    for group in dict.fromkeys(run.group for run in measured):
+        runs = [run for run in measured if run.group == group]
+        # The least of all rounds: whatever else the machine does can only make a round longer.
+        ours = next((run.stats.min for run in runs if "_of_genbench" in run.name), None)
+        for run in runs:
+            library = run.name.split("_of_")[-1].split("[")[0].replace("_", "-")
+            ratio = "" if ours is None else f"{run.stats.min / ours:.2f}"
+            line(f"| {group} | {library} | {run.stats.min:.4g} | {ratio} | {run.extra_info.get('peak_mb', '')} |")
+            if ours is not None and not library.startswith("genbench"):
+                what, size = table.split(group)
+                seconds = [float(f"{number:.4g}") for number in (ours, run.stats.min)]
+                rounded = round(run.stats.min / ours, 2)
+                who = table.processor(), torch.get_num_threads()
+                timings.append(table.Timing(*who, what, size, seconds[0], library, seconds[1], rounded, load, clock))
+    table.write(timings)

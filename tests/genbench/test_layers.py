@@ -1,4 +1,5 @@
-"""Imports run downwards only, no two files import each other, genbench never imports the zoo, files stay readable."""
+"""Imports run downwards only, no two files import each other, genbench never imports the zoo, and what is written stays
+readable: short files, few parameters, names that say what they hold."""
 
 from __future__ import annotations
 
@@ -30,6 +31,8 @@ RANK = {room: len(LAYERS) - place for place, rooms in enumerate(LAYERS) for room
 NEVER = {"metrics": {"data", "features", "plugins"}, "leaderboard": {"metrics", "features", "data"}}
 ZOO_MAY_IMPORT = {"contracts", "likelihood", "plugins", "errors", "seeding", "numerics"}
 MOST_ENTRIES = 16
+MOST_PARAMETERS = 6
+SAY_NOTHING = {"found", "one", "seen", "kept"}
 
 
 def modules(package: str) -> list[Path]:
@@ -128,3 +131,35 @@ def test_files_stay_readable(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 400
     assert ast.get_docstring(ast.parse(text)) or path.stat().st_size == 0, "say what the file is for"
+
+
+def too_many(tree: ast.AST) -> Iterator[str]:
+    """The functions with more parameters than MOST_PARAMETERS; what a method is called on is none of them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            given = node.args
+            names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            names += [each.arg for each in (given.vararg, given.kwarg) if each]
+            if len(names[names[:1] in (["self"], ["cls"]) :]) > MOST_PARAMETERS:
+                yield f"{node.name} in line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", [p for p in modules("genbench") + modules("zoo") if "cli" not in p.parts], ids=name_of)
+def test_functions_take_few_parameters(path):
+    """The click layer has a parameter for each option."""
+    assert not list(too_many(ast.parse(path.read_text())))
+
+
+def test_many_parameters_are_seen():
+    assert list(too_many(ast.parse("def f(a, b, c, d, e, *f, g): ..."))) == ["f in line 1"]
+    assert not list(too_many(ast.parse("class A:\n    def f(self, a, b, c, d, e, f): ...")))
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in modules("genbench") if not {"metrics", "leaderboard", "cli"} & {*p.parts}], ids=name_of
+)
+def test_names_say_what_they_hold(path):
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    names |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    assert not names & SAY_NOTHING

@@ -8,6 +8,7 @@ from genbench.contracts import Budget, Dataset, Effort, SampleSpec, Setting
 from genbench.errors import ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
+from zoo.energy import deep_belief
 from zoo.energy.deep_belief import Config, DeepBelief
 
 TINY = SampleSpec((1, 2, 3), 2)
@@ -117,6 +118,46 @@ def test_layers_are_trained_one_after_the_other_and_learn():
     assert 2.9 < bits < 4.5
 
 
+def test_up_down_follows_the_delta_rules_of_its_paper(monkeypatch):
+    """Each weight moves with the state before it times what the state after it is over what was predicted."""
+    model = network(hidden=4, top=3, updown=1)
+    v, h = STATES[3:6].float(), every_state(4)[5:8].float()
+    dreamt, generated = every_state(4)[9:12].float(), STATES[20:23].float()
+    monkeypatch.setattr(model, "infer", lambda x: h)
+    monkeypatch.setattr(model.top, "gibbs", lambda start, steps: dreamt)
+    monkeypatch.setattr(deep_belief, "coin", lambda p: generated)
+    model.updown_loss(ITEMS[3:6]).backward()
+    first, top = model.first, model.top
+    rules = {
+        first.weight: (v - first.visible_input(h).sigmoid()).T @ h,
+        first.visible_bias: (v - first.visible_input(h).sigmoid()).sum(0),
+        model.recognition.weight: (dreamt - model.recognition(generated).sigmoid()).T @ generated,
+        model.recognition.bias: (dreamt - model.recognition(generated).sigmoid()).sum(0),
+        top.weight: h.T @ top.hidden_input(h).sigmoid() - dreamt.T @ top.hidden_input(dreamt).sigmoid(),
+        top.visible_bias: (h - dreamt).sum(0),
+    }
+    for parameter, ascent in rules.items():
+        torch.testing.assert_close(-parameter.grad, ascent.detach() / 3)
+    assert first.hidden_bias.grad is None
+
+
+def test_up_down_is_trained_after_both_layers_from_where_they_stand():
+    weights = []
+    with scoped(3, "test"):
+        data = stripes(2, 3, 100)
+        model = DeepBelief(data.spec, Config(hidden=6, top=6, k=1, updown=1, updown_rate=0.01))
+
+        def watch(step, steps, figures):
+            weights.append((step, steps, model.recognition.weight.detach().clone()))
+
+        figures = model.fit(data, Budget(steps=40, progress=watch))
+    assert [(step, steps) for step, steps, _ in weights] == [(step, 120) for step in range(1, 121)]
+    assert torch.equal(weights[40][2], weights[79][2])
+    assert not torch.equal(weights[79][2], model.recognition.weight)
+    assert not torch.equal(model.recognition.weight, model.first.weight.T), "two duties, two sets of weights"
+    assert set(figures) == {"first_divergence", "top_divergence", "updown_loss"}
+
+
 def test_samples_have_the_frequencies_of_the_likelihood():
     model = network(hidden=4, top=3, gibbs_steps=60)
     n = 20_000
@@ -146,6 +187,6 @@ def test_the_top_machine_takes_the_effort_and_gives_its_interval():
 def test_what_it_cannot_model_is_refused():
     with pytest.raises(ModelError, match="dbn models data of two levels, not of 17"):
         DeepBelief(SampleSpec((1, 8, 8), 17))
-    for wrong in ({"hidden": 0}, {"top": 0}, {"rate": 0.0}, {"top_decay": -1.0}):
+    for wrong in ({"hidden": 0}, {"top": 0}, {"rate": 0.0}, {"top_decay": -1.0}, {"updown": -1}):
         with pytest.raises(ValueError, match="must be"):
             Config(**wrong)

@@ -10,7 +10,7 @@ from genbench.errors import InputError, ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
 from zoo.autoregressive import pixel_cnn
-from zoo.autoregressive.gated_pixel_cnn import Config, GatedPixelCNN, Part
+from zoo.autoregressive.gated_pixel_cnn import ConditionalPixelCNN, Config, GatedPixelCNN, Part
 from zoo.autoregressive.pixel_cnn import PixelCNN
 
 SMALL = Config(width=6, blocks=2, kernel=3, steps=10, batch=8)
@@ -153,3 +153,44 @@ def test_what_it_cannot_model_is_refused():
     for wrong in ({"kernel": 4}, {"width": 0}, {"dropout": 1.0}, {"steps": 0}, {"rate": 0.0}):
         with pytest.raises(ValueError, match="must be"):
             Config(**wrong)
+
+
+def test_given_a_class_masses_sum_to_one_and_differ_by_class():
+    net = model((1, 2, 2), 3, kind=ConditionalPixelCNN)
+    joint = net.class_log_joint(every_state(4, 3).reshape(-1, 1, 2, 2))
+    assert joint.shape == (81, 10)
+    torch.testing.assert_close(joint.logsumexp(0), net.log_prior.double(), atol=1e-5, rtol=0)
+    assert (joint - net.log_prior).std(1).mean() > 0.3
+    torch.testing.assert_close(
+        net.log_prob(every_state(4, 3).reshape(-1, 1, 2, 2)), joint.logsumexp(1), atol=1e-9, rtol=0
+    )
+
+
+def test_sampling_given_classes_equals_full_passes(monkeypatch):
+    net, classes = model((1, 5, 4), 3, kind=ConditionalPixelCNN), torch.tensor([0, 3, 3, 9, 5])
+    monkeypatch.setattr(net, "sample", lambda n: net.draw(n, 1.0, classes))
+    raster_checks.samples_equal_those_of_full_passes(net, lambda x: net.logits(x, classes), monkeypatch)
+
+
+def test_told_a_class_it_draws_that_class_and_tells_classes_apart():
+    """Class y of 10 is four pixels of two levels that spell y + 3 in binary."""
+    spec = SampleSpec((1, 2, 2), 2)
+    classes = torch.arange(10).repeat(20)
+    x = (((classes + 3)[:, None] >> torch.arange(4)) & 1).reshape(-1, 1, 2, 2).to(torch.uint8)
+    with scoped(8, "test"):
+        net = ConditionalPixelCNN(
+            spec, Config(width=8, blocks=2, kernel=3, dropout=0.0, steps=150, batch=50, rate=2e-2)
+        )
+        net.fit(Dataset("numbers", spec, x, x, train_labels=classes), Budget())
+        drawn = net.draw(200, 1.0, classes)
+    assert (drawn == x).flatten(1).all(1).double().mean() > 0.9
+    assert (net.class_log_joint(x[:10]).argmax(1) == classes[:10]).all()
+    assert -net.log_prob(x).mean().item() < math.log(10) + 0.3
+
+
+def test_classes_are_needed_and_at_most_ten():
+    spec = SampleSpec((1, 2, 2), 2)
+    x = torch.zeros(3, 1, 2, 2, dtype=torch.uint8)
+    for labels in (None, torch.tensor([0, 1, 10])):
+        with pytest.raises(ModelError, match="classes"):
+            ConditionalPixelCNN(spec, SMALL).fit(Dataset("x", spec, x, x, train_labels=labels), Budget())

@@ -6,7 +6,7 @@ import torch
 from scipy import stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from genbench.contracts import Budget, Dataset, SampleSpec
+from genbench.contracts import Budget, Dataset, Effort, SampleSpec, Setting
 from genbench.errors import ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
@@ -81,8 +81,10 @@ def test_the_joint_is_scipys_gaussian_averaged_over_the_cell():
 def test_masses_of_all_states_sum_to_at_most_one(kind):
     model = fitted(kind, labelled())
     states = every_state(4, 9).reshape(-1, 1, 2, 2)
-    total = model.log_prob(states).exp().sum().item()
+    with scoped("noise"):
+        total = model.log_prob(states).exp().sum().item()
     assert 0.5 < total < 1
+    assert model.class_log_joint(states).exp().sum().item() < total
 
 
 def test_samples_follow_the_classes_and_their_gaussians():
@@ -113,9 +115,30 @@ def test_unlabelled_data_and_odd_weights_are_refused():
         GaussianClassifier(SampleSpec((2,), None))
 
 
-def test_the_bound_for_one_flat_cell_is_known():
+def test_the_bounds_for_one_flat_cell_are_known():
     """Data that never changes leaves the noise alone: a Gaussian of variance 1/12 around the middle of the cell."""
     spec = SampleSpec((1, 1, 1), 4)
     x = torch.full((20, 1, 1, 1), 2, dtype=torch.uint8)
     model = fitted(LinearDiscriminant, Dataset("flat", spec, x, x, torch.arange(20) % 10, None))
-    assert model.log_prob(x[:1]).item() == pytest.approx(-0.5 * (math.log(2 * math.pi / 12) + 1), abs=1e-6)
+    jensen = -0.5 * (math.log(2 * math.pi / 12) + 1)
+    assert model.class_log_joint(x[:1]).logsumexp(1).item() == pytest.approx(jensen, abs=1e-6)
+    mass = 2 * stats.norm.cdf(0.5 * math.sqrt(12)) - 1
+    model.dequantization_samples = 20_000
+    with scoped("noise"):
+        # The density varies by less than a factor of 5, and its mean by less than 0.4 / sqrt(20,000).
+        assert model.log_prob(x[:1]).item() == pytest.approx(math.log(mass), abs=0.02)
+
+
+def test_more_noises_tighten_the_bound_beyond_jensens():
+    data = labelled()
+    model = fitted(QuadraticDiscriminant, data)
+    jensen = model.class_log_joint(data.train).logsumexp(1).mean().item()
+    bounds = []
+    for model.dequantization_samples in (1, 16, 256):
+        with scoped("noise"):
+            bounds.append(model.log_prob(data.train).mean().item())
+    assert bounds == sorted(bounds)
+    assert bounds[1] > jensen
+    setting = Setting("gaussian-classifier-qda", "test", data, effort=Effort(dequantization_samples=7))
+    model.prepare(setting)
+    assert model.dequantization_samples == 7

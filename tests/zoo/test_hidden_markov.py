@@ -11,7 +11,7 @@ from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.data.strokes import strokes
 from genbench.errors import InputError, ModelError
 from genbench.likelihood import every_state
-from zoo.sequence.hidden_markov import Config, HiddenMarkov
+from zoo.sequence.hidden_markov import Config, HiddenMarkov, HiddenMarkovMixture
 
 FREE = Config(states=3, iterations=10)
 CHAINS = Config(states=2, chains=2, topology="left-to-right", iterations=10)
@@ -179,3 +179,13 @@ def test_what_does_not_fit_is_refused_in_a_sentence() -> None:
         Config(states=0)
     with pytest.raises(ValueError, match="positive"):
         Config(smoothing=0.0)
+
+
+def test_the_plain_model_is_one_chain_and_the_mixture_has_one_for_each_way_of_writing():
+    symbols, positions = SampleSpec((24,), 16), SampleSpec((24, 2), None)
+    for spec in (symbols, positions):
+        assert (HiddenMarkov.recipe(spec).chains, HiddenMarkov.recipe(spec).states) == (1, 16)
+        assert HiddenMarkov.recipe(spec).topology == "ergodic"
+        assert HiddenMarkovMixture.recipe(spec).topology == "left-to-right"
+    assert (HiddenMarkovMixture.recipe(symbols).chains, HiddenMarkovMixture.recipe(positions).chains) == (20, 40)
+    assert HiddenMarkov.recipe(SampleSpec((30,), 3)).states == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 from dataclasses import dataclass, replace
 
 import pytest
@@ -11,7 +13,8 @@ from torch import nn
 import zoo
 from genbench.contracts import Budget, Dataset, SampleSpec
 from zoo import presets
-from zoo.training import Options, Split, decaying, minimise, validated
+from zoo.checkpoints import SHIPPED as CHECKPOINTS
+from zoo.training import Batches, Options, Redrawn, Split, decaying, minimise, validated
 
 SPEC = SampleSpec((4,), 2)
 
@@ -95,6 +98,25 @@ def test_validation_items_come_from_the_train_split_or_their_makers():
     assert len(validated(set_aside, 7).train) == 50
 
 
+def test_items_with_intensities_are_drawn_anew_with_these_chances():
+    levels = torch.tensor([0, 51, 204, 255], dtype=torch.uint8)
+    data = replace(items(1000), intensities=levels.expand(1000, 4))
+    split = validated(data, 100)
+    assert torch.equal(
+        split.validation, data.train[torch.randperm(1000, generator=torch.Generator().manual_seed(0))[:100]]
+    )
+    feed = Batches(split.train, 900)
+    epochs = torch.stack([next(feed) for _ in range(20)])
+    assert epochs.dtype == torch.uint8
+    assert (epochs[..., 0] == 0).all()
+    assert (epochs[..., 3] == 1).all()
+    assert not torch.equal(epochs[0], epochs[1])
+    error = (0.2 * 0.8 / 18_000) ** 0.5
+    assert epochs[..., 1].double().mean().item() == pytest.approx(0.2, abs=5 * error)
+    assert epochs[..., 2].double().mean().item() == pytest.approx(0.8, abs=5 * error)
+    assert isinstance(validated(data, 0).train, Redrawn)
+
+
 def test_presets_have_their_say_in_order():
     size = {
         name: presets.settings("pixel-cnn", SampleSpec(shape, levels))
@@ -114,3 +136,18 @@ def test_presets_have_their_say_in_order():
 
 def test_every_preset_belongs_to_a_model_of_the_catalogue():
     assert set(presets.PRESETS) <= {card.name for card in zoo.catalogue()}
+
+
+CLAIMS = [(card, claim) for card in zoo.catalogue() for claim in card.published]
+
+
+@pytest.mark.parametrize(("card", "claim"), CLAIMS, ids=lambda value: getattr(value, "name", None))
+def test_the_training_beside_a_published_number_is_that_of_the_presets(card, claim):
+    module, _, target = card.target.partition(":")
+    kind = getattr(importlib.import_module(module), target.removesuffix(".build"))
+    recipe = kind.recipe(SampleSpec((1, 28, 28), 256 if claim.benchmark == "mnist" else 2))
+    assert claim.budget.startswith(f"{recipe.steps:,} steps of {recipe.batch}")
+    record = CHECKPOINTS / claim.benchmark / f"{card.name}.json"
+    if record.exists():
+        config = json.loads(record.read_text())["config"]
+        assert (config["steps"], config["batch"]) == (recipe.steps, recipe.batch)

@@ -76,6 +76,32 @@ def test_the_lookup_finds_the_nearest_code():
     assert len(codes.unique()) > 3
 
 
+def test_codes_that_are_averages_are_the_means_of_what_they_stand_for():
+    with scoped(0, "test"):
+        quantiser = Quantiser(3, 2, average=0.75).train()
+        quantiser.idle.zero_()
+        with torch.no_grad():
+            quantiser.codebook.copy_(torch.tensor([[0.0, 0.0], [5.0, 5.0], [99.0, 99.0]]))
+        first = torch.tensor([[1.0, 0.0], [-1.0, 0.5], [6.0, 6.0]]).T.reshape(1, 2, 1, 3).requires_grad_()
+        _, codebook_loss, commitment = quantiser(first)
+        torch.testing.assert_close(quantiser.codebook, torch.tensor([[0.0, 0.25], [6.0, 6.0], [99.0, 99.0]]))
+        assert codebook_loss.item() == 0
+        assert commitment.item() > 0
+        second = torch.tensor([[2.0, 1.25]]).T.reshape(1, 2, 1, 1)
+        quantiser(second)
+    # Two vectors a step ago weigh 0.75 each beside one of now: (0.75 * (0, 0.5) + (2, 1.25)) / 2.5.
+    torch.testing.assert_close(quantiser.codebook[0], torch.tensor([0.8, 0.65]))
+    assert not quantiser.codebook.requires_grad
+    assert set(quantiser.state_dict()) == {"codebook"}
+
+
+def test_an_autoencoder_with_averaged_codes_learns():
+    model, figures = trained(VQVAE, Config(**SMALL, average=0.9))
+    assert figures["perplexity"] > 1.5
+    wrong = (model.reconstruct(blocks()) != blocks()).double().mean()
+    assert wrong < 0.25, "half of the pixels would be wrong without codes"
+
+
 def test_the_gradient_passes_straight_through():
     quantiser = Quantiser(7, 5).eval()
     vectors = torch.randn(4, 5, 3, 2, requires_grad=True)

@@ -153,3 +153,10 @@ def test_configurations_are_checked():
         Config(top_codes=1)
     with pytest.raises(ValueError, match="commitment"):
         Config(commitment=-1)
+
+
+def test_on_large_images_the_hierarchy_has_two_grids_worth_the_name():
+    spec = SampleSpec((1, 28, 28), 2)
+    model = VQVAE2(spec, VQVAE2.recipe(spec))
+    assert (model.top_grid, model.bottom_grid) == ((7, 7), (14, 14))
+    assert model.autoencoder.top.average == model.autoencoder.bottom.average == 0.99

@@ -1,9 +1,9 @@
 """The recipes of GANs and translators by the size of the images: one table, by model and by preset.
 
 A preset holds what departs from the model's Config, whose defaults are its paper's values. "8" suits a thousand images
-of 8 x 8, "28" and "32" the tens of thousands of MNIST and CIFAR, "64" all that is larger; widths up to 32 x 32 are such
-that a training takes an hour or two on one core of a CPU. "8-binary" is for two levels, which are told from a
-generator's greys early on.
+of 8 x 8, "28" and "32" the tens of thousands of MNIST and CIFAR, "64" all that is larger; widths and steps up to
+32 x 32 are such that a training takes less than an hour on one core of a CPU. "8-binary" is for two levels, which are
+told from a generator's greys early on.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ SMALL_RESIDUAL = {
     **{"latent": 16, "steps": 1600, "batch": 32, "rate": 1e-3, "discriminator_rate": 1e-3, "critic_steps": 1},
     **{"width": 16, "average": 0.998, "noise": 0.1},
 }
-MIDDLE_RESIDUAL = {"steps": 8_000, "width": 16, "critic_steps": 1, "average": 0.999}
+MIDDLE_RESIDUAL = {"steps": 8_000, "batch": 32, "width": 8, "critic_steps": 1, "average": 0.999}
+MIDDLE_BIGGAN = {
+    **{**MIDDLE_RESIDUAL, "steps": 6_000, "batch": 64, "embedding": 64},
+    **{"rate": 1e-4, "discriminator_rate": 4e-4},
+}
 
 SMALL_TRANSLATOR = {
     **{"steps": 1500, "batch": 32, "rate": 1e-3, "discriminator_rate": 1e-3, "average": 0.995, "noise": 0.1},
@@ -89,8 +93,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "wgan-gp": {
         "8": {**SMALL_CRITIC, "steps": 1300, "critic_steps": 3, "rate": 2e-3, "discriminator_rate": 2e-3},
-        "28": {**MIDDLE_CRITIC, "rate": 2e-4, "discriminator_rate": 2e-4},
-        "32": {**MIDDLE_CRITIC, "rate": 2e-4, "discriminator_rate": 2e-4},
+        "28": {**MIDDLE_CRITIC, "steps": 4_500, "rate": 2e-4, "discriminator_rate": 2e-4},
+        "32": {**MIDDLE_CRITIC, "steps": 4_500, "rate": 2e-4, "discriminator_rate": 2e-4},
         "64": {"steps": 100_000},
     },
     "sn-gan": {
@@ -134,8 +138,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "biggan": {
         "8": {**SMALL_RESIDUAL, "embedding": 16},
-        "28": {**MIDDLE_RESIDUAL, "batch": 128, "embedding": 64, "rate": 1e-4, "discriminator_rate": 4e-4},
-        "32": {**MIDDLE_RESIDUAL, "batch": 128, "embedding": 64, "rate": 1e-4, "discriminator_rate": 4e-4},
+        "28": MIDDLE_BIGGAN,
+        "32": MIDDLE_BIGGAN,
         "64": {"steps": 200_000, "batch": 256},
     },
     "pix2pix": {
@@ -146,8 +150,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "cyclegan": {
         "8": {**SMALL_TRANSLATOR, "steps": 800, "blocks": 2},
-        "28": {**MIDDLE_TRANSLATOR, "blocks": 3},
-        "32": {**MIDDLE_TRANSLATOR, "blocks": 3},
+        "28": {**MIDDLE_TRANSLATOR, "steps": 4_000, "blocks": 3},
+        "32": {**MIDDLE_TRANSLATOR, "steps": 4_000, "blocks": 3},
         "64": {"steps": 100_000},
     },
     "pose-gan": {

@@ -3,7 +3,8 @@
 Lecture topic: autoregressive models. Masked square filters, stacked, never see some of the pixels above and to the
 right. Here a vertical stack sees all rows above, a horizontal stack sees the pixels to the left in the row, and each
 layer of the vertical stack feeds that of the horizontal one, never the other way round. tanh(a) * sigmoid(b) takes the
-place of relu. A sample runs the vertical stack once for each row and the horizontal stack once for each pixel.
+place of relu, and may be told the image's class, which makes the model a conditional one. A sample runs the vertical
+stack once for each row and the horizontal stack once for each pixel.
 
 References: A. van den Oord, N. Kalchbrenner, O. Vinyals, L. Espeholt, A. Graves and K. Kavukcuoglu, "Conditional Image
 Generation with PixelCNN Decoders" (2016).
@@ -11,17 +12,22 @@ Generation with PixelCNN Decoders" (2016).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genbench.contracts import SampleSpec
+from genbench.contracts import Budget, Dataset, SampleSpec
+from genbench.errors import ModelError
 from zoo.autoregressive.pixel_cnn import MaskedConv2d, WholeImage
 from zoo.autoregressive.raster import RasterModel
+from zoo.training import Options, in_batches, learnt, minimise, validated
+
+CLASSES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,13 @@ class Part:
 View = WholeImage | Part
 
 
+class Told(NamedTuple):
+    """What each layer of the vertical and of the horizontal stack is told of the classes, (n, 2 * width, 1, 1)."""
+
+    vertical: Sequence[Tensor | float]
+    horizontal: Sequence[Tensor | float]
+
+
 class GatedLayer(nn.Module):
     """One layer of both stacks.
 
@@ -149,14 +162,14 @@ class GatedLayer(nn.Module):
         self.out = MaskedConv2d(channels, width, width, 1, "B")
         self.dropout = nn.Dropout(dropout)
 
-    def vertical(self, v: Tensor, view: View) -> tuple[Tensor, Tensor]:
+    def vertical(self, v: Tensor, view: View, told: Tensor | float) -> tuple[Tensor, Tensor]:
         """The vertical stack's features v (n, width, h, w) one layer on, and what the horizontal stack gets of them."""
-        seen = view.convolve(self.rows, v)
+        seen = view.convolve(self.rows, v) + told
         return v + self.dropout(self.gate(seen)), self.link(seen)
 
-    def horizontal(self, h: Tensor, linked: Tensor, view: View) -> Tensor:
+    def horizontal(self, h: Tensor, linked: Tensor, view: View, told: Tensor | float) -> Tensor:
         """The horizontal stack's features h (n, width, h, w) one layer on."""
-        return h + self.out(self.dropout(self.gate(view.convolve(self.left, h) + linked)))
+        return h + self.out(self.dropout(self.gate(view.convolve(self.left, h) + linked + told)))
 
     def gate(self, x: Tensor) -> Tensor:
         """tanh(a) * sigmoid(b), where a and b are the halves of every image channel's group of features."""
@@ -186,49 +199,117 @@ class GatedPixelCNN(RasterModel):
         # Sampling keeps the inputs of all layers.
         return 2 * self.config.width * (self.config.blocks + 2)
 
-    def vertical(self, above: Tensor, view: View) -> Iterator[Tensor]:
+    def told(self, classes: Tensor | None) -> Told:
+        """What the layers are told of classes int64 (n,); here there are none, and that is nothing."""
+        nothing = [0.0] * len(self.layers)
+        return Told(nothing, nothing)
+
+    def vertical(self, above: Tensor, view: View, told: Told) -> Iterator[Tensor]:
         """What each layer of the vertical stack tells the horizontal one, for marks of the row above each pixel."""
         v = view.convolve(self.first_rows, above) + view.crop(self.position_rows)
-        for layer in self.layers:
-            v, linked = layer.vertical(v, view)
+        for layer, message in zip(self.layers, told.vertical, strict=True):
+            v, linked = layer.vertical(v, view, message)
             yield linked
 
-    def horizontal(self, marks: Tensor, linked: Iterable[Tensor], view: View) -> Tensor:
+    def horizontal(self, marks: Tensor, linked: Iterable[Tensor], view: View, told: Told) -> Tensor:
         """The logits of every level, (n, C, levels, h, w), for each pixel's own marks and what the vertical stack says.
 
         Of its own marks a pixel's logits see those of the channels before alone.
         """
         h = view.convolve(self.first_left, marks) + view.crop(self.position_left)
-        for layer, rows in zip(self.layers, linked, strict=True):
-            h = layer.horizontal(h, rows, view)
+        for layer, rows, message in zip(self.layers, linked, told.horizontal, strict=True):
+            h = layer.horizontal(h, rows, view, message)
         return self.last(self.dropout(F.relu(h))).unflatten(1, (self.channels, self.levels))
 
-    def logits(self, x: Tensor) -> Tensor:
-        """The logits of every level of the images (n, C, H, W): (n, C, levels, H, W)."""
-        marks = self.thermometer(x)
+    def logits(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
+        """The logits of every level of the images (n, C, H, W), of classes (n,) if any: (n, C, levels, H, W)."""
+        marks, told = self.thermometer(x), self.told(classes)
         above = F.pad(marks, (0, 0, 1, -1))
-        return self.horizontal(marks, self.vertical(above, WholeImage()), WholeImage())
+        return self.horizontal(marks, self.vertical(above, WholeImage(), told), WholeImage(), told)
 
-    def log_masses(self, x: Tensor) -> Tensor:
+    def log_masses(self, x: Tensor, classes: Tensor | None = None) -> Tensor:
         """log p(x_d | x_<d) of each pixel and channel, in nats: (n, C, H, W)."""
-        return -F.cross_entropy(self.logits(x).transpose(1, 2), x.long(), reduction="none")
+        return -F.cross_entropy(self.logits(x, classes).transpose(1, 2), x.long(), reduction="none")
 
-    def draw(self, n: int, psi: float) -> Tensor:
+    def draw(self, n: int, psi: float, classes: Tensor | None = None) -> Tensor:
         x = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
         row, pixel = Part(n, self.height, self.width), Part(n, self.height, self.width)
-        above = self.thermometer(x[:, :, :1])
+        above, told = self.thermometer(x[:, :, :1]), self.told(classes)
         for row.row in range(self.height):
             pixel.row = row.row
-            linked = list(self.vertical(above, row))
+            linked = list(self.vertical(above, row, told))
             for column in range(self.width):
                 pixel.columns = slice(column, column + 1)
                 here = x[:, :, row.row : row.row + 1, pixel.columns]
                 # Each pass completes one more channel's features; the last leaves all of them as a full pass would.
                 for channel in range(self.channels):
-                    told = (part[..., pixel.columns] for part in linked)
-                    logits = self.horizontal(self.thermometer(here), told, pixel)[:, channel, :, 0, 0]
+                    rows = (part[..., pixel.columns] for part in linked)
+                    logits = self.horizontal(self.thermometer(here), rows, pixel, told)[:, channel, :, 0, 0]
                     here[:, channel, 0, 0] = torch.multinomial((logits / psi).softmax(1), 1)[:, 0]
                 # Mask A hid the last channel from its own pixel, but the pixels to come do see it.
                 pixel.keep(self.first_left, self.thermometer(here))
             above = self.thermometer(x[:, :, row.row : row.row + 1])
         return x
+
+
+class ConditionalPixelCNN(GatedPixelCNN):
+    """p(x) = sum_y p(y) p(x|y): every gate of both stacks is told the class y, the same at all pixels.
+
+    That is the model of the paper's title. Told the class it draws that class, and it is a classifier too.
+    """
+
+    name = "gated-pixel-cnn-classes"
+
+    def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
+        super().__init__(spec, config)
+        gates = 2 * self.channels * self.config.width
+        self.messages = nn.Parameter(torch.zeros(2, self.config.blocks, CLASSES, gates))
+        self.register_buffer("log_prior", torch.full((CLASSES,), 1 / CLASSES).log())
+
+    def told(self, classes: Tensor | None) -> Told:
+        """The messages to both stacks' layers of classes int64 (n,)."""
+        assert classes is not None
+        rows, left = self.messages[:, :, classes, :, None, None]
+        return Told(list(rows), list(left))
+
+    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
+        """Maximise the likelihood of the train split given its classes; the loss is in nats per dimension.
+
+        Raises ModelError for data without labels or of other classes.
+        """
+        labels, items = dataset.train_labels, learnt(dataset)
+        if labels is None or int(labels.max()) >= CLASSES:
+            raise ModelError(f"{self.name} models data labelled with up to {CLASSES} classes, not others")
+        counts = torch.bincount(labels, minlength=CLASSES) + 0.5
+        self.log_prior.copy_((counts / counts.sum()).log())
+
+        def nats(rows: Tensor) -> Tensor:
+            x, classes = items[rows.cpu()].to(self.device), labels[rows.cpu()].to(self.device)
+            return -self.log_masses(x, classes).flatten(1).sum(1).mean()
+
+        rows = torch.arange(len(labels))
+        split = validated(replace(dataset, train=rows, validation=None, intensities=None), self.config.validation)
+        options = Options(average=0.995, score=nats, at_once=self.items_at_once)
+        return minimise(lambda rows: nats(rows) / self.spec.size, self, split, budget, self.config, options)
+
+    @torch.no_grad()
+    def class_log_joint(self, x: Tensor, /) -> Tensor:
+        """log p(x, y) in nats for every class: float64 (n, classes)."""
+
+        def given(part: Tensor, y: int) -> Tensor:
+            classes = torch.full((len(part),), y, device=self.device)
+            return self.log_masses(part, classes).double().flatten(1).sum(1)
+
+        x = self.accept(x)
+        columns = [in_batches(partial(given, y=y), x, self.items_at_once) for y in range(CLASSES)]
+        return torch.stack(columns, 1) + self.log_prior.double()
+
+    def log_prob(self, x: Tensor, /) -> Tensor:
+        """log p(x) = log sum_y p(x, y) in nats: float64 (n,)."""
+        return self.class_log_joint(x).logsumexp(1)
+
+    def draw(self, n: int, psi: float, classes: Tensor | None = None) -> Tensor:
+        """n images, of the classes named, or of classes drawn as frequent as in the train split."""
+        if classes is None:
+            classes = torch.multinomial(self.log_prior.exp(), n, replacement=True)
+        return super().draw(n, psi, classes)

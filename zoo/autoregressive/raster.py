@@ -21,6 +21,7 @@ from zoo.training import Options, in_batches, minimise, sizes, validated
 
 MARKS = 16  # of the thermometer on which a level is read
 NUMBERS_AT_ONCE = 2**24
+SAMPLES_AT_ONCE, NUMBERS_KEPT = 200, 2**27  # a pixel of 200 images takes little longer than one of 40
 
 
 class RasterModel(Model):
@@ -36,7 +37,9 @@ class RasterModel(Model):
         self.channels, self.height, self.width = require_image(self.name, spec)
         self.marks = min(MARKS, self.levels - 1)
         # What is alive at a time for one pixel bounds the memory of one item.
-        self.items_at_once = max(1, min(250, NUMBERS_AT_ONCE // (max(self.levels, self.numbers()) * spec.size)))
+        numbers = max(self.levels, self.numbers()) * spec.size
+        self.items_at_once = max(1, min(250, NUMBERS_AT_ONCE // numbers))
+        self.samples_at_once = max(self.items_at_once, min(SAMPLES_AT_ONCE, NUMBERS_KEPT // numbers))
 
     def numbers(self) -> int:
         """The largest number of activations that are alive at a time for one pixel and channel."""
@@ -84,4 +87,4 @@ class RasterModel(Model):
         """n images with all logits divided by the temperature psi > 0; 1.0 is no truncation."""
         if not psi > 0:
             raise InputError(f"psi must be positive, got {psi}")
-        return torch.cat([self.draw(part, psi) for part in sizes(n, self.items_at_once)])
+        return torch.cat([self.draw(part, psi) for part in sizes(n, self.samples_at_once)])

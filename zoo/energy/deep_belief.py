@@ -4,8 +4,13 @@ Lecture topic: energy-based models. Restricted Boltzmann machines stacked greedi
 infers from the data are the visible states of the second, which becomes their prior. Only the top pair stays
 undirected; below it lies a directed sigmoid layer.
 
-References: G. Hinton, S. Osindero and Y.-W. Teh, "A Fast Learning Algorithm for Deep Belief Nets" (2006); R.
-Salakhutdinov and I. Murray, "On the Quantitative Analysis of Deep Belief Networks" (2008), section 4, for the bound.
+Greedy training leaves the first layer's weights to two duties, to infer and to generate. The up-down algorithm parts
+them and trains all layers together: going up, what is inferred from the data teaches the generative weights; the top
+machine learns by contrastive divergence from there; coming down, what its chains generate teaches the inference.
+
+References: G. Hinton, S. Osindero and Y.-W. Teh, "A Fast Learning Algorithm for Deep Belief Nets" (2006), with appendix
+B for up-down; R. Salakhutdinov and I. Murray, "On the Quantitative Analysis of Deep Belief Networks" (2008), section 4,
+for the bound.
 """
 
 from __future__ import annotations
@@ -14,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.contracts import Budget, Dataset, Effort, Kind, SampleSpec, Setting
 from genbench.errors import ModelError
@@ -22,7 +27,7 @@ from genbench.likelihood import importance_weighted_bound
 from zoo.energy.restricted_boltzmann import Config as LayerConfig
 from zoo.energy.restricted_boltzmann import RestrictedBoltzmann, base_rates, coin, softplus
 from zoo.nn import Model, require_levels
-from zoo.training import in_batches
+from zoo.training import Options, in_batches, minimise
 
 ITEMS_AT_ONCE = 100
 
@@ -35,7 +40,8 @@ class Config:
     `persistent`: whether its chains go on from where the last step left them, or start at the minibatch. `decay`,
     `steps`, `rate`: weight decay, optimiser steps and initial learning rate of the first layer, `top_decay`,
     `top_steps`, `top_rate` those of the second. `batch`: items (and chains) per step. `gibbs_steps`: Gibbs steps of
-    the top layers behind every sample.
+    the top layers behind every sample. `updown`: steps of the up-down algorithm after that, at `updown_rate`; with 0
+    the first layer infers and generates with the same weights.
     """
 
     hidden: int = 200
@@ -50,13 +56,15 @@ class Config:
     rate: float = 5e-3
     top_rate: float = 1e-3
     gibbs_steps: int = 500
+    updown: int = 0
+    updown_rate: float = 3e-4
 
     def __post_init__(self) -> None:
         counts = (self.hidden, self.top, self.k, self.steps, self.top_steps, self.batch, self.gibbs_steps)
         if min(counts) < 1:
             raise ValueError(f"units, steps of every kind and batch must be positive, got {self}")
-        if min(self.decay, self.top_decay) < 0 or min(self.rate, self.top_rate) <= 0:
-            raise ValueError(f"decay and top_decay must be >= 0, rate and top_rate > 0, got {self}")
+        if min(self.decay, self.top_decay, self.updown) < 0 or min(self.rate, self.top_rate, self.updown_rate) <= 0:
+            raise ValueError(f"decay, top_decay and updown must be >= 0 and rates > 0, got {self}")
 
     @property
     def layers(self) -> tuple[LayerConfig, LayerConfig]:
@@ -71,7 +79,8 @@ class Config:
 class DeepBelief(Model):
     """p(v, h1) = p(v|h1) p(h1): p(v|h1) is the first machine's conditional, p(h1) the top machine's marginal.
 
-    The first machine's p(h1|v) is factorial and serves as the approximate posterior q(h1|v).
+    The first machine's p(h1|v) is factorial and serves as the approximate posterior q(h1|v); up-down training gives q
+    weights of its own, which start as the first machine's.
     """
 
     Config = Config
@@ -86,6 +95,7 @@ class DeepBelief(Model):
         first, top = c.layers
         self.first = RestrictedBoltzmann(spec, first)
         self.top = RestrictedBoltzmann(SampleSpec((c.hidden,), 2), top)
+        self.recognition = nn.Linear(spec.size, c.hidden) if c.updown else None
         self.log_prob_kind = "lower_bound" if self.top.enumerable else "estimate"
         self.importance_samples = Effort().importance_samples
 
@@ -94,16 +104,47 @@ class DeepBelief(Model):
         self.top.prepare(setting)
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
-        """Train the first machine on the data, then the top one on its hidden states; a budget's steps are for each.
+        """Train the first machine on the data, then the top one on its hidden states, then both by up-down.
 
-        Returns both differences of free energies in nats, which should stay near 0.
+        A budget's steps are for each part. Returns the differences of free energies in nats, which should stay near 0,
+        and the loss of the up-down algorithm.
         """
-        steps = (budget.steps or self.config.steps, budget.steps or self.config.top_steps)
+        c = self.config
+        steps = tuple(budget.steps or own for own in (c.steps, c.top_steps, c.updown) if own)
         first = self.first.fit(dataset, _part(budget, 0, steps))
+        if self.recognition is not None:
+            with torch.no_grad():
+                self.recognition.weight.copy_(self.first.weight.T)
+                self.recognition.bias.copy_(self.first.hidden_bias)
         self.start_top()
         self.top.base.copy_(base_rates(self.infer(dataset.train)))
         top = self.top.learn(dataset.train, _part(budget, 1, steps), self.infer)
-        return {"first_divergence": first["divergence"], "top_divergence": top["divergence"]}
+        figures = {"first_divergence": first["divergence"], "top_divergence": top["divergence"]}
+        if self.recognition is None:
+            return figures
+        stage = replace(c.layers[0], steps=c.updown, rate=c.updown_rate)
+        part = _part(budget, 2, steps)
+        loss = minimise(self.updown_loss, self, dataset.train, part, stage, Options(average=0.999))["loss"]
+        self.top.forget()
+        return figures | {"updown_loss": loss}
+
+    def updown_loss(self, x: Tensor) -> Tensor:
+        """A loss whose gradient is that of the up-down algorithm, for each of the three sets of weights its own part.
+
+        The states that go up and come down are draws, through which no gradient flows.
+        """
+        v = x.flatten(1).float()
+        h = self.infer(x)
+        dreamt = self.top.gibbs(h, self.config.k)
+        with torch.no_grad():
+            generated = coin(self.first.visible_input(dreamt).sigmoid())
+        wake = log_coin(v, self.first.visible_input(h))
+        sleep = log_coin(dreamt, self.inferred(generated))
+        return self.top.divergence(h, dreamt) - wake.mean() - sleep.mean()
+
+    def inferred(self, v: Tensor) -> Tensor:
+        """Log odds (n, hidden) of q(h1|v) for visible states float (n, size)."""
+        return self.first.hidden_input(v) if self.recognition is None else self.recognition(v)
 
     @torch.no_grad()
     def start_top(self) -> None:
@@ -120,15 +161,14 @@ class DeepBelief(Model):
     @torch.no_grad()
     def infer(self, x: Tensor) -> Tensor:
         """A draw of q(h1|v) for each of the items x (n, *shape): float (n, hidden)."""
-        return coin(self.first.hidden_input(x.flatten(1).float()).sigmoid())
+        return coin(self.inferred(x.flatten(1).float()).sigmoid())
 
     def log_weights(self, v: Tensor, k: int) -> Tensor:
         """log p(v|h1) + log p*(h1) - log q(h1|v) for k draws h1 of q, p* unnormalised: (k, n), in nats."""
-        inferred = self.first.hidden_input(v)
+        inferred = self.inferred(v)
         h = coin(inferred.sigmoid().expand(k, -1, -1))
-        generated = self.first.visible_input(h)
-        log_likelihood = (v * generated - softplus(generated)).sum(2)
-        log_posterior = (h * inferred - softplus(inferred)).sum(2)
+        log_likelihood = log_coin(v, self.first.visible_input(h))
+        log_posterior = log_coin(h, inferred)
         return log_likelihood - self.top.free_energy(h.flatten(0, 1)).reshape(k, -1) - log_posterior
 
     @torch.no_grad()
@@ -163,13 +203,18 @@ class DeepBelief(Model):
     @torch.no_grad()
     def reconstruct(self, x: Tensor, /) -> Tensor:
         """Means all the way up and down again: the likelier level of each pixel."""
-        h = self.first.hidden_input(self.accept(x).flatten(1).float()).sigmoid()
+        h = self.inferred(self.accept(x).flatten(1).float()).sigmoid()
         h = self.top.visible_input(self.top.hidden_input(h).sigmoid()).sigmoid()
         return (self.first.visible_input(h) > 0).reshape(x.shape).to(torch.uint8)
 
 
-def _part(budget: Budget, layer: int, steps: tuple[int, int]) -> Budget:
-    """The budget of one of two layers, whose progress counts the steps of both."""
+def log_coin(states: Tensor, log_odds: Tensor) -> Tensor:
+    """log of the probability of binary states (..., units) of these log odds: (...), in nats."""
+    return (states * log_odds - softplus(log_odds)).sum(-1)
+
+
+def _part(budget: Budget, layer: int, steps: tuple[int, ...]) -> Budget:
+    """The budget of one part of the training, whose progress counts the steps of all."""
     tell = budget.progress
     if tell is None:
         return replace(budget, steps=steps[layer])

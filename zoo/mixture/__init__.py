@@ -11,8 +11,12 @@ CARDS = (
         family="mixture",
         reference="Maron, Automatic Indexing: An Experimental Inquiry",
         year=1961,
-        benchmarks=(GREY, BINARY, "weather", "strokes", "tones"),
+        benchmarks=(GREY, BINARY, "weather", "strokes", "pendigits", "tones"),
         capabilities=("log_prob", "training"),
+        deviations=(
+            "one class of items for all, where the inquiry has one for each subject",
+            "half a count added to every level",
+        ),
     ),
     ModelCard(
         "naive-bayes-classifier",
@@ -23,6 +27,10 @@ CARDS = (
         year=1961,
         benchmarks=(GREY, BINARY),
         capabilities=("log_prob", "class_joint", "training"),
+        deviations=(
+            "pixels in place of words",
+            "half a count added to every level",
+        ),
     ),
     ModelCard(
         "gaussian-classifier-lda",
@@ -53,5 +61,9 @@ CARDS = (
         year=1977,
         benchmarks=(GREY,),
         capabilities=("log_prob", "training"),
+        deviations=(
+            "full covariances shrunk towards the pooled one",
+            "EM on the logits of values dequantized anew in each iteration, from means spread by k-means++",
+        ),
     ),
 )

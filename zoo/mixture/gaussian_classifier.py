@@ -19,9 +19,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genbench.contracts import Budget, Dataset, SampleSpec
+from genbench.contracts import Budget, Dataset, SampleSpec, Setting
 from genbench.errors import ModelError
+from genbench.likelihood import dequantized_log_prob
 from zoo.nn import Model, require_levels
+from zoo.training import in_batches
 
 CLASSES = 10
 ITEMS_AT_ONCE = 500
@@ -42,8 +44,10 @@ class Config:
 class GaussianClassifier(Model):
     """p(x, y) = p(y) N(x + u; mu_y, Sigma_y), where u ~ U[0, 1) spreads the levels of x over their cells.
 
-    By Jensen's inequality P(x, y) >= p(y) exp E_u[log N(x + u; mu_y, Sigma_y)], and this expectation is known: the
-    Gaussian at the middle of the cell, less tr(Sigma_y^-1) / 24. So the bound needs no draws of u.
+    `log_prob` averages the density over draws of u, as all density models here do. To decide for a class,
+    `class_log_joint` needs no draws: by Jensen's inequality P(x, y) >= p(y) exp E_u[log N(x + u; mu_y, Sigma_y)], and
+    this expectation is known, the Gaussian at the middle of the cell less tr(Sigma_y^-1) / 24. As a bound on the mass
+    it is looser, by 6 nats on the binary digits, but it keeps the decision a linear or quadratic function of x.
     """
 
     Config = Config
@@ -52,11 +56,15 @@ class GaussianClassifier(Model):
     def __init__(self, spec: SampleSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
         self.levels = require_levels("a Gaussian classifier", spec)
+        self.dequantization_samples = 16
         size = spec.size
         self.register_buffer("log_prior", torch.full((CLASSES,), 1 / CLASSES).log())
         self.register_buffer("mean", torch.full((CLASSES, size), self.levels / 2))
         covariances = 1 if self.config.shared == 1 else CLASSES
         self.register_buffer("root", self.levels * torch.eye(size).repeat(covariances, 1, 1))
+
+    def prepare(self, setting: Setting) -> None:
+        self.dequantization_samples = setting.effort.dequantization_samples
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximum likelihood in closed form; the budget does not matter. Raises ModelError for unlabelled data."""
@@ -83,29 +91,37 @@ class GaussianClassifier(Model):
         return centred.T @ centred / max(len(centred), 1) + noise
 
     def class_log_joint(self, x: Tensor, /) -> Tensor:
-        """The bound on log P(x, y) in nats for every class: float64 (n, classes)."""
+        """Jensen's bound on log P(x, y) in nats for every class: float64 (n, classes)."""
+        joint = torch.cat([self._log_joint(part + 0.5) for part in self.accept(x).flatten(1).split(ITEMS_AT_ONCE)])
+        # What E_u takes from the Gaussian at the middle of the cell.
+        widths = [torch.linalg.inv(root.double()).square().sum() for root in self.root]
+        return joint - 0.5 * NOISE_VARIANCE * torch.stack(widths).expand(CLASSES)
 
-        x = self.accept(x)
-        scores = torch.empty(len(x), CLASSES, dtype=torch.float64, device=self.device)
+    def _log_joint(self, v: Tensor) -> Tensor:
+        """log p(y) + log N(v; mu_y, Sigma_y) in nats of values v (n, D) in units of levels: float64 (n, classes)."""
+        columns = []
         for y in range(CLASSES):
-            if y < len(self.root):
-                root = self.root[y].double()
-                inverse = torch.linalg.solve_triangular(root, torch.eye(len(root)).to(root), upper=False)
-                # What E_u adds to the Gaussian at the middle of the cell, and the Gaussian's normaliser.
-                constant = NOISE_VARIANCE * inverse.square().sum() + 2 * root.diagonal().log().sum()
-                constant += self.spec.size * math.log(2 * math.pi)
-            for start in range(0, len(x), ITEMS_AT_ONCE):
-                part = x[start : start + ITEMS_AT_ONCE].flatten(1).double() + 0.5 - self.mean[y].double()
-                scores[start : start + len(part), y] = -0.5 * ((part @ inverse.T).square().sum(1) + constant)
-        return scores + self.log_prior.double()
+            root = self.root[y % len(self.root)].double()
+            white = torch.linalg.solve_triangular(root, (v.double() - self.mean[y].double()).T, upper=False)
+            columns.append(-0.5 * white.square().sum(0) - root.diagonal().log().sum())
+        return self.log_prior.double() + torch.stack(columns, 1) - 0.5 * self.spec.size * math.log(2 * math.pi)
+
+    def log_density(self, y: Tensor, /) -> Tensor:
+        """log p(y) in nats, float64 (n,), the density of values y (n, *shape) in [0, 1)."""
+        return self._log_joint(y.flatten(1) * self.levels).logsumexp(1) + self.spec.size * math.log(self.levels)
 
     def posterior(self, x: Tensor) -> Tensor:
         """p(y | x), float64 (n, classes): a softmax of functions of x that are linear for LDA, else quadratic."""
         return self.class_log_joint(x).softmax(1)
 
+    @torch.no_grad()
     def log_prob(self, x: Tensor, /) -> Tensor:
-        """A lower bound on log P(x) = log sum_y P(x, y) in nats: float64 (n,)."""
-        return self.class_log_joint(x).logsumexp(1)
+        """A lower bound on log P(x) in nats by uniform dequantization: float64 (n,)."""
+
+        def bound(part: Tensor) -> Tensor:
+            return dequantized_log_prob(self.log_density, part, self.spec, self.dequantization_samples)
+
+        return in_batches(bound, self.accept(x), ITEMS_AT_ONCE)
 
     def sample(self, n: int, /) -> Tensor:
         """n items, uint8 (n, *shape): a class for each, then its Gaussian, cut down to whole levels."""

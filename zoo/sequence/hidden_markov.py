@@ -183,12 +183,12 @@ class HiddenMarkov(Model):
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
-        """Strokes: left-to-right chains for the ways of writing. A few symbols, and images: one ergodic chain."""
-        if spec.levels is None or (8 <= spec.levels <= 64 and not spec.is_image):
-            return Config(chains=40 if spec.levels is None else 20, topology="left-to-right", iterations=20)
+        """One ergodic chain: of 16 states, of as many as there are symbols where those are few, of 8 on images."""
         if spec.is_image:
             return Config(states=8, iterations=20)
-        return Config(states=spec.levels, restarts=5)
+        if spec.levels is not None and spec.levels < 8:
+            return Config(states=spec.levels, restarts=5)
+        return Config(restarts=3)
 
     def allowed(self) -> tuple[Tensor, Tensor]:
         """Which states a chain may begin with and which may follow which, as ones: (states,), (states, states)."""
@@ -358,6 +358,15 @@ class HiddenMarkov(Model):
             state = torch.multinomial(self.transition[chain, state], 1).squeeze(1)
             drawn.append(self.emission.draw(chain, state))
         return torch.stack(drawn, dim=1).reshape(n, *self.spec.shape)
+
+
+class HiddenMarkovMixture(HiddenMarkov):
+    """Left-to-right chains side by side, one for each way of writing."""
+
+    @classmethod
+    def recipe(cls, spec: SampleSpec) -> Config:
+        """20 chains of 16 states for symbols, 40 for positions."""
+        return Config(chains=40 if spec.levels is None else 20, topology="left-to-right", iterations=20)
 
 
 def clusters(points: Tensor, k: int, rounds: int = 10) -> Tensor:

@@ -1,10 +1,11 @@
 """WaveNet: a sequence predicted symbol by symbol from a long past, by causal convolutions with growing dilation.
 
 Lecture topic: autoregressive models. p(x) = prod_t p(x_t | x_1, ..., x_(t-1)), all factors from one network of causal
-convolutions. Doubling the dilation from layer to layer lets the view into the past grow exponentially with the depth; a
-gate tanh(.) * sigmoid(.) in every layer, residual connections from layer to layer and skip connections from each layer
-to the output make it trainable; the output is a softmax over the levels. A sample is drawn symbol by symbol, and every
-layer keeps the few past inputs that it will look at again, so that its cost grows linearly with the length.
+convolutions, the first of them a plain one. Doubling the dilation from layer to layer lets the view into the past grow
+exponentially with the depth; a gate tanh(.) * sigmoid(.) in every layer, residual connections from layer to layer and
+skip connections from each layer to the output make it trainable; the output is a softmax over the levels. A sample is
+drawn symbol by symbol, and every layer keeps the few past inputs that it will look at again, so that its cost grows
+linearly with the length.
 
 Images are read in raster order, the channels one after the other.
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +46,7 @@ class Config:
     channels: int = 32
     skip: int = 64
     largest: int = 64
-    blocks: int = 1
+    blocks: int = 2
     symbols: bool = False
     dropout: float = 0.0
     decay: float = 0.01
@@ -70,7 +71,7 @@ class Config:
 class WholeSequence:
     """How the network sees a sequence in training: all steps at once."""
 
-    def before(self, layer: Layer, x: Tensor) -> Tensor:
+    def before(self, layer: Causal, x: Tensor) -> Tensor:
         """The layer's inputs `dilation` steps before its inputs x (n, T, channels), zero before the first."""
         return F.pad(x, (0, 0, layer.dilation, 0))[:, : x.shape[1]]
 
@@ -80,9 +81,9 @@ class OneStep:
 
     def __init__(self) -> None:
         self.step = 0
-        self.queues: dict[Layer, Tensor] = {}
+        self.queues: dict[Causal, Tensor] = {}
 
-    def before(self, layer: Layer, x: Tensor) -> Tensor:
+    def before(self, layer: Causal, x: Tensor) -> Tensor:
         """The layer's input `dilation` steps ago, (n, 1, channels); x, its input now, takes that one's place."""
         if layer not in self.queues:
             self.queues[layer] = x.new_zeros(layer.dilation, *x.shape)
@@ -95,20 +96,34 @@ class OneStep:
 View = WholeSequence | OneStep
 
 
-class Layer(nn.Module):
-    """A causal convolution of two taps, `dilation` steps apart, with a gate, a residual and a skip connection."""
+class Causal(nn.Module):
+    """A causal convolution of two taps, `dilation` steps apart."""
 
-    def __init__(self, channels: int, skip: int, dilation: int, dropout: float) -> None:
+    def __init__(self, channels: int, outputs: int, dilation: int = 1) -> None:
         super().__init__()
         self.dilation = dilation
-        self.earlier = nn.Linear(channels, 2 * channels, bias=False)
-        self.now = nn.Linear(channels, 2 * channels)
+        self.earlier = nn.Linear(channels, outputs, bias=False)
+        self.now = nn.Linear(channels, outputs)
+
+    def convolve(self, x: Tensor, view: View) -> Tensor:
+        """From (n, T, channels) to (n, T, outputs)."""
+        return self.earlier(view.before(self, x)) + self.now(x)
+
+    def forward(self, x: Tensor, view: View) -> Any:
+        return self.convolve(x, view)
+
+
+class Layer(Causal):
+    """A causal convolution with a gate, a residual and a skip connection."""
+
+    def __init__(self, channels: int, skip: int, dilation: int, dropout: float) -> None:
+        super().__init__(channels, 2 * channels, dilation)
         self.dropout = nn.Dropout(dropout)
         self.residual, self.skip = nn.Linear(channels, channels), nn.Linear(channels, skip)
 
     def forward(self, x: Tensor, view: View) -> tuple[Tensor, Tensor]:
         """From (n, T, channels) the next layer's input, of the same shape, and what is added to the output."""
-        content, gate = (self.earlier(view.before(self, x)) + self.now(x)).chunk(2, 2)
+        content, gate = self.convolve(x, view).chunk(2, 2)
         gated = self.dropout(content.tanh() * gate.sigmoid())
         return x + self.residual(gated), self.skip(gated)
 
@@ -129,7 +144,7 @@ def describe(levels: int, symbols: bool) -> Tensor:
 
 
 class WaveNet(Model):
-    """p(x) = prod_t p(x_t | x_(t-R), ..., x_(t-1)), with R the receptive field: one more than the sum of dilations."""
+    """p(x) = prod_t p(x_t | x_(t-R), ..., x_(t-1)), with R the receptive field: two more than the sum of dilations."""
 
     Config = Config
     log_prob_kind: Literal["exact"] = "exact"
@@ -142,6 +157,7 @@ class WaveNet(Model):
         self.register_buffer("descriptions", describe(self.levels, c.symbols), persistent=False)
         self.first = nn.Linear(self.descriptions.shape[1], c.channels)
         self.start = nn.Parameter(torch.zeros(c.channels))
+        self.causal = Causal(c.channels, c.channels)
         self.layers = nn.ModuleList(Layer(c.channels, c.skip, dilation, c.dropout) for dilation in c.dilations)
         self.last = nn.Sequential(nn.ReLU(), nn.Linear(c.skip, c.skip), nn.ReLU(), nn.Linear(c.skip, self.levels))
         # All steps' logits or features bound the memory of one item's likelihood, the queues that of one sample.
@@ -151,18 +167,18 @@ class WaveNet(Model):
 
     @classmethod
     def recipe(cls, spec: SampleSpec) -> Config:
-        """A block that sees a whole item, up to 1,024 steps; few levels are taken for symbols."""
-        length = min(spec.size, 128 if spec.size <= 256 else 1024)
-        largest = 2 ** max(0, (length - 1).bit_length() - 1)
+        """Two blocks that together see a whole item, up to 1,024 steps; few levels are taken for symbols."""
+        length = min(spec.size, 1024)
+        largest = 2 ** max(0, (length - 1).bit_length() - 2)
         symbols = require_levels("wavenet", spec) <= 32
         if symbols and spec.size <= 64:
             return Config(largest=largest, symbols=True, dropout=0.2, steps=1500, batch=32)
-        return Config(largest=largest, symbols=symbols, batch=max(1, min(8, 8192 // spec.size)))
+        return Config(largest=largest, symbols=symbols, batch=max(1, min(4, 8192 // spec.size)))
 
     @property
     def receptive_field(self) -> int:
         """How many symbols back a step can look."""
-        return sum(self.config.dilations) + 1
+        return sum(self.config.dilations) + 2
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the likelihood of the train split; the loss is in nats per dimension."""
@@ -180,7 +196,7 @@ class WaveNet(Model):
 
     def logits(self, features: Tensor, view: View) -> Tensor:
         """The logits of each step's levels, (n, T, levels), from the embedded symbols before, (n, T, channels)."""
-        output = 0
+        output, features = 0, self.causal(features, view)
         for layer in self.layers:
             features, skip = layer(features, view)
             output = output + skip

@@ -2,6 +2,15 @@
 
 from genbench.plugins.cards import ModelCard
 
+# What several models depart from their papers by.
+SMALLER = "narrower and shallower networks, minibatches of 16 to 32, fewer steps, for images of 8 x 8 and 28 x 28"
+FULL = "generators start and end at the full resolution with kernels of 3 x 3"
+BARE = "no normalisation in the discriminator, by which a patch would see the whole image"
+AVERAGED = "the weights are a moving average over the training (EMA), which the paper does not take"
+NOISE = "on 8 x 8: noise on the images that the discriminator sees, against knowing a thousand of them by heart"
+STEADY = "the learning rate does not fall in the second half of the training"
+SHARED = (SMALLER, FULL, BARE, AVERAGED, NOISE)
+
 CARDS = (
     ModelCard(
         "pix2pix",
@@ -12,6 +21,11 @@ CARDS = (
         year=2017,
         benchmarks=("edges2digits", "pose", "slant"),
         capabilities=("translation", "training"),
+        deviations=(
+            *SHARED,
+            "instance norm in the U-Net, as the paper's batch norm is for a minibatch of one image",
+            "on 8 x 8: no dropout, and 30, not 100, as the weight of the L1 loss",
+        ),
     ),
     ModelCard(
         "cyclegan",
@@ -22,6 +36,7 @@ CARDS = (
         year=2017,
         benchmarks=("thin2bold", "edges2digits"),
         capabilities=("translation", "cycle", "training"),
+        deviations=(*SHARED, STEADY, "two residual blocks on 8 x 8 and three on 28 x 28, not nine"),
     ),
     ModelCard(
         "pose-gan",
@@ -32,6 +47,12 @@ CARDS = (
         year=2017,
         benchmarks=("pose",),
         capabilities=("translation", "training"),
+        deviations=(
+            *SHARED,
+            "the target pose is one channel, a drawn figure, not a heat map for each of 18 key points",
+            "the pose mask is the drawn figure and its neighbourhood",
+            "a patch discriminator, not the DCGAN's",
+        ),
     ),
     ModelCard(
         "ganimation",
@@ -42,5 +63,10 @@ CARDS = (
         year=2018,
         benchmarks=("slant",),
         capabilities=("translation", "training"),
+        deviations=(
+            *SHARED,
+            "on 8 x 8: two steps of the critic for each of the generator's, not five, and 50 as the condition's weight",
+            "one number as the condition, the slant, not the activations of a face's muscles",
+        ),
     ),
 )

@@ -38,11 +38,17 @@ class Quantiser(nn.Module):
     Codes that no vector of the last 20 minibatches was nearest to are dead, and would stay so, because only what is
     chosen has a gradient: each is moved onto a random vector of the current minibatch. At the start all are dead, so
     that the codebook begins with vectors of the encoder.
+
+    With `average` above 0 a code is no weight that a loss moves, but the mean of the vectors that it was nearest to,
+    over moving averages of this decay (van den Oord et al. 2017, appendix A.1; the way of VQ-VAE-2).
     """
 
-    def __init__(self, codes: int, size: int) -> None:
+    def __init__(self, codes: int, size: int, average: float = 0.0) -> None:
         super().__init__()
-        self.codebook = nn.Parameter(0.1 * torch.randn(codes, size))
+        self.average = average
+        self.codebook = nn.Parameter(0.1 * torch.randn(codes, size), requires_grad=average == 0)
+        self.register_buffer("counts", torch.zeros(codes), persistent=False)
+        self.register_buffer("sums", torch.zeros(codes, size), persistent=False)
         self.register_buffer("idle", torch.full((codes,), PATIENCE), persistent=False)
 
     def nearest(self, vectors: Tensor) -> Tensor:
@@ -59,7 +65,8 @@ class Quantiser(nn.Module):
         """Vectors (n, size, h, w) quantised straight through, the codebook's loss and the commitment, each (n,).
 
         The gradient of the first passes to `vectors` as if nothing had happened between; the codebook's loss, the
-        squared distance, moves the codes only, and the commitment, which is the same number, the vectors only.
+        squared distance, moves the codes only, and the commitment, which is the same number, the vectors only. Codes
+        that are averages have no loss: it is 0.
         """
         if self.training:
             self.revive(vectors)
@@ -67,10 +74,22 @@ class Quantiser(nn.Module):
         if self.training:
             self.idle += 1
             self.idle[codes.unique()] = 0
+            if self.average:
+                self.follow(vectors, codes)
         chosen = self.lookup(codes)
-        codebook_loss = (chosen - vectors.detach()).square().flatten(1).sum(1)
+        codebook_loss = (chosen - vectors.detach()).square().flatten(1).sum(1) * (self.average == 0)
         commitment = (vectors - chosen.detach()).square().flatten(1).sum(1)
         return vectors + (chosen - vectors).detach(), codebook_loss, commitment
+
+    @torch.no_grad()
+    def follow(self, vectors: Tensor, codes: Tensor) -> None:
+        """Move every code that the vectors (n, size, h, w) were nearest to, as `codes` (n, h, w) says, to its mean."""
+        flat, rows = vectors.movedim(1, -1).flatten(0, -2), codes.flatten()
+        self.counts.lerp_(torch.bincount(rows, minlength=len(self.counts)).to(self.counts), 1 - self.average)
+        self.sums.lerp_(torch.zeros_like(self.sums).index_add_(0, rows, flat), 1 - self.average)
+        # A code that has just been moved onto a vector stays there until a vector is nearest to it.
+        used = self.counts > 1e-5
+        self.codebook[used] = self.sums[used] / self.counts[used, None]
 
     @torch.no_grad()
     def revive(self, vectors: Tensor) -> None:
@@ -78,6 +97,7 @@ class Quantiser(nn.Module):
         dead = (self.idle >= PATIENCE).nonzero()[:, 0]
         flat = vectors.movedim(1, -1).flatten(0, -2)
         self.codebook[dead] = flat[torch.randint(len(flat), (len(dead),), device=flat.device)]
+        self.counts[dead], self.sums[dead] = 0, 0
         self.idle[dead] = 0
 
 

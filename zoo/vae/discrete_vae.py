@@ -18,10 +18,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec
 from zoo.training import Memory, Options, in_batches, minimise, sizes
+from zoo.vae.codes import Stage
 from zoo.vae.latent import ITEMS_AT_ONCE, LatentModel
 
 
@@ -113,21 +114,28 @@ class DiscreteVAE(LatentModel):
         z = gumbel_softmax(log_q, temperature)
         return self.observation.log_prob(self.parameters_given(z), x) - weight * self.divergence(log_q)
 
+    def log_prior(self, z: Tensor) -> Tensor:
+        """log p(z) of classes int64 (n, variables), which are uniform: (n,), nats."""
+        return torch.full((len(z),), -self.config.variables * math.log(self.config.classes), device=z.device)
+
+    def sample_codes(self, n: int) -> Tensor:
+        """n draws of the prior: int64 (n, variables)."""
+        return torch.randint(self.config.classes, (n, self.config.variables), device=self.device)
+
     def log_weights(self, x: Tensor, k: int) -> Tensor:
         """log p(x, z) - log q(z|x) for k hard draws z of q(z|x): (k, n), nats."""
         log_q = self.encode(x).repeat(k, 1, 1)
         z = gumbel(log_q).add_(log_q).argmax(-1)
         log_proposal = log_q.gather(-1, z.unsqueeze(-1)).sum((1, 2))
-        log_prior = -self.config.variables * math.log(self.config.classes)
+        log_prior = self.log_prior(z)
         repeated = x.repeat(k, *[1] * len(self.spec.shape))
         given = self.observation.log_prob(self.parameters_given(self.one_hot(z)), repeated)
         return (given + log_prior - log_proposal).reshape(k, -1)
 
     @torch.no_grad()
     def sample(self, n: int, /) -> Tensor:
-        """n items of the model that `log_prob` bounds: z uniform, then x ~ p(x|z): uint8 (n, *shape)."""
-        c = self.config
-        parts = [torch.randint(c.classes, (part, c.variables), device=self.device) for part in sizes(n, ITEMS_AT_ONCE)]
+        """n items of the model that `log_prob` bounds: z ~ p(z), then x ~ p(x|z): uint8 (n, *shape)."""
+        parts = [self.sample_codes(part) for part in sizes(n, ITEMS_AT_ONCE)]
         return torch.cat([self.observation.sample(self.parameters_given(self.one_hot(z))) for z in parts])
 
     @torch.no_grad()
@@ -139,6 +147,88 @@ class DiscreteVAE(LatentModel):
             return self.observation.median(self.parameters_given(self.one_hot(likeliest)))
 
         return in_batches(median, self.accept(x), ITEMS_AT_ONCE)
+
+
+@dataclass(frozen=True, slots=True)
+class PriorConfig(Config):
+    """DiscreteVAE's fields, and those of the training of the prior, which comes after it.
+
+    `prior_decay`, `prior_steps`, `prior_rate`: weight decay, optimiser steps and initial rate. Its minibatches are as
+    large as the autoencoder's.
+    """
+
+    prior_decay: float = 0.1
+    prior_steps: int = 2000
+    prior_rate: float = 5e-3
+
+    def __post_init__(self) -> None:
+        Config.__post_init__(self)
+        if self.prior_steps < 1 or self.prior_decay < 0 or self.prior_rate <= 0:
+            raise ValueError(f"prior_steps and prior_rate must be positive and prior_decay >= 0, got {self}")
+
+
+class Chain(nn.Module):
+    """p(z) = prod_v p(z_v | z_1, ..., z_(v-1)): the logits of a variable are linear in the classes of those before."""
+
+    def __init__(self, variables: int, classes: int) -> None:
+        super().__init__()
+        self.variables, self.classes = variables, classes
+        self.bias = nn.Parameter(torch.zeros(variables, classes))
+        self.weight = nn.Parameter(torch.zeros(variables * classes, variables * classes))
+        earlier = torch.ones(variables, variables).triu(1)  # from the row's variable to the column's
+        visible = earlier.repeat_interleave(classes, 0).repeat_interleave(classes, 1)
+        self.register_buffer("visible", visible, persistent=False)
+
+    def logits(self, z: Tensor) -> Tensor:
+        """The logits of every variable's classes given those before it, for z int64 (n, variables): (n, v, classes)."""
+        told = F.one_hot(z, self.classes).float().flatten(1) @ (self.weight * self.visible)
+        return self.bias + told.unflatten(1, (self.variables, self.classes))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) in nats: (n,)."""
+        return -F.cross_entropy(self.logits(z).mT, z, reduction="none").sum(1)
+
+    def sample(self, n: int) -> Tensor:
+        """n draws, variable by variable: int64 (n, variables)."""
+        z = torch.zeros(n, self.variables, dtype=torch.long, device=self.bias.device)
+        for v in range(self.variables):
+            z[:, v] = torch.multinomial(self.logits(z)[:, v].softmax(1), 1)[:, 0]
+        return z
+
+
+class DiscreteVAEPrior(DiscreteVAE):
+    """The same autoencoder under a prior fitted afterwards to the codes that q(z|x) draws for the train split.
+
+    The paper's uniform prior is far from them: most of what it draws no item has, and the decoder was never shown.
+    """
+
+    Config = PriorConfig
+    name = "discrete-vae-prior"
+
+    def __init__(self, spec: SampleSpec, config: PriorConfig | None = None) -> None:
+        super().__init__(spec, config)
+        self.prior = Chain(self.config.variables, self.config.classes)
+
+    def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
+        """Train the autoencoder, then the prior on fresh codes of each minibatch; `prior_loss` is in nats per code."""
+        c = self.config
+        figures = super().fit(dataset, budget)
+
+        def loss(x: Tensor) -> Tensor:
+            with torch.no_grad():
+                log_q = self.encode(x)
+                z = gumbel(log_q).add_(log_q).argmax(-1)
+            return -self.prior.log_prob(z).mean()
+
+        stage = Stage(c.prior_steps, c.batch, c.prior_rate, c.prior_decay)
+        prior = minimise(loss, self.prior, dataset.train, budget, stage)
+        return {**figures, "prior_loss": prior["loss"]}
+
+    def log_prior(self, z: Tensor) -> Tensor:
+        return self.prior.log_prob(z)
+
+    def sample_codes(self, n: int) -> Tensor:
+        return self.prior.sample(n)
 
 
 def gumbel(like: Tensor) -> Tensor:

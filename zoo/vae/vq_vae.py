@@ -35,7 +35,8 @@ class Config:
     double the image's sides, at least 1. `width`: features within both. `features`: features of every pixel in the
     decoder's last layer but one. `commitment`: weight of the encoder's distance to its codes. `dropout`: chance of
     dropping a feature while training. `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps, items per step
-    and initial rate.
+    and initial rate. `average`: decay of the moving averages that the codes are of the vectors nearest to them; 0 for
+    codes that a loss moves.
     """
 
     codes: int = 64
@@ -49,8 +50,11 @@ class Config:
     steps: int = 1200
     batch: int = 50
     rate: float = 4e-3
+    average: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average must be within [0, 1), got {self}")
         if min(self.size, self.halvings, self.width, self.features, self.steps, self.batch) < 1 or self.codes < 2:
             raise ValueError(f"codes must be at least 2, other sizes, steps and batch positive, got {self}")
         if not 0 <= self.dropout < 1 or min(self.decay, self.commitment) < 0 or self.rate <= 0:
@@ -157,7 +161,7 @@ class Autoencoder(nn.Module):
             *(Halve(channels if level == 0 else c.width, c.width) for level in range(c.halvings)),
             *(nn.Dropout(c.dropout), Residual(c.width, c.dropout), nn.Conv2d(c.width, c.size, 1)),
         )
-        self.quantiser = Quantiser(c.codes, c.size)
+        self.quantiser = Quantiser(c.codes, c.size, c.average)
         self.decoder = Decoder(c.size, numbers, (channels, height, width), c, self.grids)
 
     def encode(self, x: Tensor) -> Tensor:

@@ -55,10 +55,10 @@ class TwoLevels(nn.Module):
             *(nn.Dropout(c.dropout), Residual(c.width, c.dropout)),
         )
         self.above = nn.Sequential(Halve(c.width, c.width), nn.Dropout(c.dropout), nn.Conv2d(c.width, c.size, 1))
-        self.top = Quantiser(c.top_codes, c.size)
+        self.top = Quantiser(c.top_codes, c.size, c.average)
         self.down = Double(c.size, c.width, self.grids[-2])
         self.join = nn.Sequential(nn.SiLU(), nn.Conv2d(2 * c.width, c.size, 1))
-        self.bottom = Quantiser(c.codes, c.size)
+        self.bottom = Quantiser(c.codes, c.size, c.average)
         self.decoder = Decoder(c.width + c.size, numbers, (channels, height, width), c, self.grids[:-1])
 
     def features(self, x: Tensor) -> Tensor:

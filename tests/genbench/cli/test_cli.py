@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from PIL import Image
 
 from genbench.cli.entry import COMMANDS, main
 from genbench.evaluation.benchmarks import find
-from genbench.evaluation.truncation import grouped
 from genbench.plugins.metrics import metric_named
 from genbench.storage.results import read
 
@@ -124,9 +122,12 @@ def test_tradeoff_writes_a_curve_and_a_picture(tmp_path):
     result = call("tradeoff", "dcgan", "--psi", "0.3,1.0", "-n", 200, "--out", tmp_path)
     lines = (tmp_path / "tradeoff-dcgan.csv").read_text().splitlines()
     assert lines[0].startswith("model,psi,fid,fid_stderr,is,is_stderr,is_unsplit,is_unsplit_stderr,precision,")
-    assert [line.split(",")[:2] for line in lines[1:]] == [["dcgan", psi] for psi in ("0.3", "1.0", "inf")]
-    with Image.open(tmp_path / "tradeoff-dcgan.png") as image:
-        assert image.size[0] > 1000
+    expected = [*(["dcgan", psi] for psi in ("0.3", "1.0", "inf")), ["real", ""]]
+    assert [line.split(",")[:2] for line in lines[1:]] == expected, "real images are the reference"
+    for view in ("precision-recall", "fid-is"):
+        assert (tmp_path / f"tradeoff-dcgan-{view}.svg").stat().st_size > 1000
+        with Image.open(tmp_path / f"tradeoff-dcgan-{view}.png") as image:
+            assert image.size[0] == 1400
     assert "precision" in result.stdout
     refused = call("tradeoff", "real", "noise", "--out", tmp_path / "none", code=1)
     assert "none of real, noise defines a truncation" in refused.stderr
@@ -142,22 +143,9 @@ def test_a_model_without_truncation_is_a_point_of_the_picture(tmp_path):
     assert table["psi"].isna().tolist() == [False, False, True]
     assert {"fid", "precision", "recall"} <= set(table)
     assert "kid" not in table
-    with Image.open(tmp_path / "tradeoff-dcgan-real.png") as image:
-        assert image.size[0] > 1000
-
-
-def test_many_curves_are_drawn_by_family():
-    curve, single = pd.DataFrame({"psi": [0.5, 1.0]}), pd.DataFrame({"psi": [math.nan]})
-    curves = {"a": curve, "b": curve, "c": single}
-    assert grouped(curves, {}) == {"": curves}
-    many = {**curves, **{f"gan {i}": curve for i in range(4)}}
-    families = {name: "gan" if "gan" in name else "flow" for name in many}
-    groups = grouped(many, families)
-    assert {group: list(found) for group, found in groups.items()} == {
-        "gan": ["gan 0", "gan 1", "gan 2", "gan 3"],
-        "flow": ["a", "b"],
-        "no truncation": ["c"],
-    }
+    with Image.open(tmp_path / "tradeoff-dcgan-real-precision-recall.png") as image:
+        assert image.size[0] == 1400
+    assert not (tmp_path / "tradeoff-dcgan-real-fid-is.png").exists(), "no Inception Score was asked for"
 
 
 def test_check_passes_the_zoo_and_lists_faults():

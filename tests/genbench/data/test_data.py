@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import os
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from genbench.contracts import Dataset, SampleSpec
 from genbench.data import cifar, digits, files, locations, mnist, strokes, weather
 from genbench.errors import DataError
 
@@ -64,6 +66,29 @@ def test_binarized_mnist_is_the_fixed_one(shared_data):
     # Every pixel was drawn with its grey value as its chance, so that the mean images agree.
     difference = d.heldout.float().mean(0) - grey.heldout.float().mean(0) / 255
     assert difference.abs().max() < 0.025
+
+
+def test_dynamic_mnist_is_drawn_from_the_grey_values(shared_data):
+    d, grey = mnist.mnist_dynamic(shared_data("mnist")), mnist.mnist(shared_data("mnist"))
+    assert (d.train.shape, d.heldout.shape, d.spec.levels) == ((60000, 1, 28, 28), (10000, 1, 28, 28), 2)
+    assert torch.equal(d.intensities, grey.train)
+    for drawn, values in ((d.train, grey.train), (d.heldout, grey.heldout)):
+        assert not drawn[values == 0].any()
+        assert drawn[values == 255].all()
+        between = (values > 0) & (values < 255)
+        chances = values[between].double() / 255
+        error = (chances * (1 - chances)).sum().sqrt()
+        assert abs(drawn[between].sum() - chances.sum()) < 5 * error
+    assert torch.equal(d.heldout, mnist.mnist_dynamic(shared_data("mnist")).heldout), "one draw for everybody"
+    assert not torch.equal(d.heldout, mnist.mnist_binary(shared_data("binarized_mnist.npz").parent).heldout)
+    assert replace(d, intensities=d.intensities // 2).sha256 != d.sha256
+
+
+def test_intensities_belong_to_items_of_two_levels():
+    items = torch.zeros(2, 3, dtype=torch.uint8)
+    for levels, intensities in ((3, items), (2, items[:1])):
+        with pytest.raises(ValueError, match="two levels"):
+            Dataset("test", SampleSpec((3,), levels), items, items, intensities=intensities)
 
 
 def test_original_text_files_of_the_binarization_are_read(tmp_path):

@@ -51,9 +51,13 @@ def test_any_number_of_processes_has_the_same_rows(tmp_path):
         folder = tmp_path / str(count)
         done = genbench(folder, count, *arguments, "--out", folder / "board")
         assert done.returncode == 0, done.stderr
-        outputs.append((numbers(folder / "board"), done.stdout, (folder / "board" / "protocols.jsonl").read_text()))
+        written = {path.name: path.read_bytes() for path in (folder / "board").rglob("*.npz")}
+        outputs.append(
+            (numbers(folder / "board"), done.stdout, written, (folder / "board" / "protocols.jsonl").read_text())
+        )
     assert outputs[0] == outputs[1] == outputs[2]
     rows = outputs[0][0]
+    assert outputs[0][2], "the log-probabilities behind the rows are kept too"
     assert len(rows) == len({row[:2] for row in rows}), "one process writes"
     assert {row[2] for row in rows} == {"ok", "unsupported"}
     files = {path.name for path in (tmp_path / "4" / "board" / "samples").iterdir()}

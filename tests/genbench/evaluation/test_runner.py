@@ -354,3 +354,25 @@ def test_boards_read_what_runs_wrote(task, tmp_path):
     ]
     assert frame["fid"].is_monotonic_increasing
     assert boards.leaderboard(tmp_path, sort="nll")["model"].iloc[0] == "plugins:Grey"
+
+
+def test_likelihoods_are_kept_item_by_item_beside_their_rows(task, tmp_path):
+    likelihood = benchmarks.load("digits", metrics=["likelihood", "fid"], n=60)
+    runner.run(likelihood, cards("plugins:Grey", "naive-bayes", "plugins:NumpyGrey"), runner.Options(out=tmp_path))
+    kept = boards.items(tmp_path)
+    files = [path.name for path in sorted((tmp_path / "log_probs").iterdir())]
+    assert files == ["naive-bayes.npz", "plugins-Grey.npz"], "who has no likelihood has no items"
+    rows = {(row.model, row.column): row for row in boards.read(tmp_path)}
+    for model in ("naive-bayes", "plugins:Grey"):
+        items = kept.of(rows[model, "nll"])
+        for column, nats in (("nll", 1.0), ("bpd", 64 * math.log(2))):
+            row = rows[model, column]
+            assert kept.of(row) is items
+            assert -items.values.mean() / nats == pytest.approx(row.value, rel=1e-6)
+            assert items.columns[column].nats == pytest.approx(nats)
+        assert len(items.values) == 797
+    (board,) = boards.boards([tmp_path], sort="nll")
+    assert any("in pairs" in note for note in board.notes)
+    before = [path.read_bytes() for path in sorted((tmp_path / "log_probs").iterdir())]
+    runner.run(likelihood, cards("plugins:Grey"), runner.Options(out=tmp_path, fresh=True))
+    assert [path.read_bytes() for path in sorted((tmp_path / "log_probs").iterdir())] == before

@@ -10,6 +10,8 @@ import torch
 from genbench.errors import InputError
 from genbench.metrics.manifolds import manifold_metrics
 from genbench.metrics.prdc import DensityCoverage, density_coverage, precision_recall
+from genbench.numerics import distance_products
+from genbench.numerics.distance_products import ROUTES, Route
 
 
 def test_all_four_agree_with_prdc():
@@ -82,3 +84,26 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(InputError, match="they must be the same"):
         density_coverage(torch.zeros(9, 2), torch.zeros(9, 3))
     assert DensityCoverage().min_samples == 6
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_errors_do_not_depend_on_the_route(monkeypatch, name):
+    """Rows far out make the bounds of coarse products wide: values stay exact, and errors have to as well."""
+    rng = torch.Generator().manual_seed(0)
+    scales = torch.tensor([1.0, 1.0, 1.0, 3.0]).repeat(100)[:, None]
+    real, fake = torch.randn(400, 64, generator=rng) * scales, torch.randn(350, 64, generator=rng) * scales[:350]
+
+    def forced(name):
+        def choose(frame, first, second, k):
+            return Route.fitted(name, torch.cat([frame.shift(first[:200]), frame.shift(second[:200])]))
+
+        monkeypatch.setattr(distance_products, "choose", choose)
+        measured = manifold_metrics(real, fake)
+        return measured.precision, measured.recall, measured.density, measured.coverage
+
+    for estimate, plain in zip(forced(name), forced("float32"), strict=True):
+        assert estimate.value == plain.value
+        assert estimate.stderr == pytest.approx(plain.stderr, rel=1e-3)
+        assert (estimate.total_stderr is None) == (plain.total_stderr is None)
+        if plain.total_stderr is not None:
+            assert estimate.total_stderr == pytest.approx(plain.total_stderr, rel=1e-3)

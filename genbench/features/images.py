@@ -70,14 +70,20 @@ def images_per_pass(device: torch.device) -> int:
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
     """No TensorFloat-32 on a GPU, whose 10-bit mantissas would show in the features; the user's setting comes back."""
-    switches: tuple[Any, ...] = ()
-    if device.type == "cuda":
-        switches = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined, unused-ignore]
-    before = [switch.fp32_precision for switch in switches]
+    switches = _tensorfloat_switches() if device.type == "cuda" else ()
+    before = [getattr(owner, name) for owner, name, _ in switches]
     try:
-        for switch in switches:
-            switch.fp32_precision = "ieee"
+        for owner, name, off in switches:
+            setattr(owner, name, off)
         yield
     finally:
-        for switch, value in zip(switches, before, strict=True):
-            switch.fp32_precision = value
+        for (owner, name, _), value in zip(switches, before, strict=True):
+            setattr(owner, name, value)
+
+
+def _tensorfloat_switches() -> tuple[tuple[Any, str, object], ...]:
+    """What of torch allows TensorFloat-32, the attribute's name, and its value for no."""
+    backends: Any = torch.backends
+    if hasattr(backends.cudnn, "conv"):
+        return (backends.cudnn.conv, "fp32_precision", "ieee"), (backends.cuda.matmul, "fp32_precision", "ieee")
+    return (backends.cudnn, "allow_tf32", False), (backends.cuda.matmul, "allow_tf32", False)  # torch before 2.9

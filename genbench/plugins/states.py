@@ -147,17 +147,42 @@ def _of_numpy() -> tuple[State, ...]:
     return (State("numpy's error handling", np.geterr, lambda value: np.seterr(**value)),)
 
 
+def _default_device() -> Any:
+    import torch
+
+    try:
+        return torch.get_default_device()
+    except AttributeError:  # torch 2.8 stumbles over a default that was set to None
+        return torch.device("cpu")
+
+
+def _set_default_device(device: Any) -> None:
+    import torch
+
+    # The CPU is the default where none was set; setting it slows every operation down.
+    torch.set_default_device(None if device.type == "cpu" else device)
+    try:
+        torch.get_default_device()
+    except AttributeError:
+        torch.set_default_device(device)
+
+
 @cache
 def _of_torch() -> tuple[State, ...]:
     import torch
 
     backends = torch.backends
-    precisions = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+    if hasattr(torch.backends.cudnn, "conv"):
+        names = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
+        precisions = tuple(f"{name}.fp32_precision" for name in names)
+    else:  # torch before 2.9
+        precisions = ("cuda.matmul.allow_tf32", "cudnn.allow_tf32")
     cudnn = ("enabled", "benchmark", "deterministic")
 
-    def set_precisions(values: tuple[str, ...]) -> None:
+    def set_precisions(values: tuple[str | bool, ...]) -> None:
         for name, value in zip(precisions, values, strict=True):
-            attrgetter(name)(backends).fp32_precision = value
+            owner, _, leaf = name.rpartition(".")
+            setattr(attrgetter(owner)(backends), leaf, value)
 
     def set_cudnn(values: tuple[bool, ...]) -> None:
         for name, value in zip(cudnn, values, strict=True):
@@ -169,11 +194,10 @@ def _of_torch() -> tuple[State, ...]:
 
     return (
         State("torch's default dtype", torch.get_default_dtype, torch.set_default_dtype),
-        # The CPU is the default where none was set; setting it would slow every operation down.
         State(
             "torch's default device",
-            torch.get_default_device,
-            lambda value: torch.set_default_device(None if value.type == "cpu" else value),
+            _default_device,
+            _set_default_device,
         ),
         State("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
         State(
@@ -188,7 +212,7 @@ def _of_torch() -> tuple[State, ...]:
         ),
         State(
             "torch's precision of float32",
-            lambda: tuple(attrgetter(name)(backends).fp32_precision for name in precisions),
+            lambda: tuple(attrgetter(name)(backends) for name in precisions),
             set_precisions,
         ),
         State("cuDNN's settings", lambda: tuple(getattr(backends.cudnn, name) for name in cudnn), set_cudnn),

@@ -11,7 +11,7 @@ CARDS = (
         family="autoregressive",
         reference="Neal, Connectionist Learning of Belief Networks",
         year=1992,
-        benchmarks=(BINARY,),
+        benchmarks=(BINARY, MNIST_BINARY),
         capabilities=("log_prob", "training"),
         deviations=(
             "a Gaussian prior over the weights, of precision 2",

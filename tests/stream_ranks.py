@@ -10,13 +10,15 @@ import torch
 import torch.distributed as dist
 
 import genbench
-from genbench.evaluation.processes import joined
 
 
 def main(folder: Path) -> None:
     items = torch.load(folder / "items.pt")
-    with joined():
+    dist.init_process_group("gloo")
+    try:
         rank = dist.get_rank()
+        if rank == 0:  # what one process of a training does by itself waits for no other
+            genbench.score(torch.zeros(9, 3, 3, dtype=torch.uint8), torch.ones(9, 3, 3, dtype=torch.uint8), "identity")
         stream = genbench.Stream(features=items["features"], metrics=items["metrics"])
         outcomes = []
         for epoch in range(2):
@@ -29,6 +31,8 @@ def main(folder: Path) -> None:
             outcomes.append({row.column: [row.value, row.stderr, row.protocol] for row in scores.results})
             stream.reset()
         (folder / f"rank{rank}.json").write_text(json.dumps(outcomes))
+    finally:
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from genbench.plugins.cards import ModelCard
 if TYPE_CHECKING:
     from genbench.evaluation.benchmarks import Task
     from genbench.evaluation.evidence import Evidence
-    from genbench.evaluation.run import Finished, Outcome
+    from genbench.evaluation.run import Outcome
 
 HOME = Path("leaderboards")
 
@@ -62,6 +61,14 @@ HOME = Path("leaderboards")
 @click.option("--columns", help="Columns to print: all, or names separated by commas.  [default: the main ones]")
 @click.option("--top", type=click.IntRange(min=1), help="Print so many of the best models.  [default: 20]")
 @options.batch_size
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Models to run at the same time, each in a process of its own.",
+)
 @options.as_json
 @options.computing
 @shared_work
@@ -82,6 +89,7 @@ def run(
     columns: str | None,
     top: int | None,
     batch_size: int | None,
+    jobs: int,
     as_json: bool,
     seed: int,
     device: str,
@@ -98,12 +106,14 @@ def run(
     torchrun --nproc-per-node 4 -m genbench run digits
     """
     from genbench.cli.console import Shown
-    from genbench.evaluation import benchmarks, devices, generators, processes
+    from genbench.evaluation import benchmarks, devices, generators, processes, side_by_side
     from genbench.evaluation import run as running
     from genbench.plugins.extractors import Computing
 
     if everything and benchmark:
         raise InputError(f"--all runs every benchmark; leave {benchmark} or --all out")
+    if jobs > 1 and processes.size() > 1:
+        raise InputError("--jobs starts processes of its own; leave it or torchrun out")
     devices.check(device)
     computing = Computing(device, precision, weights)
     failed = False
@@ -111,16 +121,19 @@ def run(
     for name in benchmarks.bundled() if everything else [benchmark or "digits"]:
         board = benchmarks.find(name).name
         cards = [generators.resolve(model) for model in models] or cards_on(board)
-        load = partial(benchmarks.load, name, metrics=metrics or None, n=n, data_root=data_root, features=features)
-        task = processes.after_first(lambda load=load: load(computing=computing))  # type: ignore[misc]
+        loading = side_by_side.Loading(name, metrics or None, n, data_root, features, computing)
+        task = processes.after_first(loading.load)
         for warning in task.warnings():
             click.echo(f"warning: {warning}", err=True)
         folder = _folder(task, out, everything)
         with Shown() as progress:
             plan = running.Options(
-                seed, device, folder, fresh, save_samples, isolate, timeout, _drawing(folder / "samples"), batch_size
+                seed, device, folder, fresh, save_samples, isolate, timeout, Draw(folder / "samples"), batch_size
             )
-            outcome = running.run(task, cards, plan, progress)
+            if jobs > 1 and len(cards) > 1:
+                outcome = side_by_side.run(loading, cards, plan, jobs, progress)
+            else:
+                outcome = running.run(task, cards, plan, progress)
         processes.from_first(lambda: _show(outcome, task, folder, as_json, (chosen, top)))  # noqa: B023
         failed |= bool(outcome.failures)
     if failed:
@@ -145,25 +158,27 @@ def _folder(task: Task, out: Path | None, everything: bool) -> Path:
     return HOME / name
 
 
-def _drawing(folder: Path) -> Finished:
-    """Draws the samples of each model that is finished, translations beside their sources."""
-    from genbench.errors import GenbenchError
-    from genbench.leaderboard import pictures
-    from genbench.storage.names import file_name
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Draws the samples of each model that is finished into a folder, translations beside their sources."""
 
-    def draw(model: str, evidence: Evidence, task: Task) -> None:
+    folder: Path
+
+    def __call__(self, model: str, evidence: Evidence, task: Task) -> None:
+        from genbench.errors import GenbenchError
+        from genbench.leaderboard import pictures
+        from genbench.storage.names import file_name
+
         try:
             samples = evidence.samples
         except GenbenchError:  # its rows say why
             return
-        data, path = task.dataset, folder / f"{file_name(model)}.png"
+        data, path = task.dataset, self.folder / f"{file_name(model)}.png"
         if data.source is not None and evidence.offers("translation"):
             parts = [(data.source.heldout, data.source.spec), (samples, data.spec)]
             pictures.save_beside(parts + [(data.heldout, data.spec)] * data.source.paired, path)
         else:
             pictures.save_grid(samples[: pictures.GRID_ITEMS], data.spec, path, task.benchmark.picture)
-
-    return draw
 
 
 def _show(outcome: Outcome, task: Task, folder: Path, as_json: bool, part: tuple[list[str] | None, int | None]) -> None:

@@ -123,10 +123,12 @@ def measure(metrics: Sequence[Metric], evidence: evidences.Evidence, subject: Su
         evidence.tell(metrics[number].name, number, len(metrics))
         return _rows(metrics[number], evidence, subject)
 
-    if processes.size() > 1:
-        yield from processes.shared(len(metrics), rows)
-    else:
+    if processes.size() == 1:
         yield from map(rows, range(len(metrics)))
+        return
+    for metric_rows, nats in processes.shared(len(metrics), lambda number: (rows(number), evidence.nats)):
+        evidence.nats |= nats
+        yield metric_rows
 
 
 def _rows(metric: Metric, evidence: evidences.Evidence, subject: Subject) -> list[Result]:

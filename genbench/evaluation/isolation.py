@@ -76,13 +76,13 @@ class Isolated:
     def __init__(self, card: ModelCard, setting: Setting, timeout: float | None = None) -> None:
         self._name, self._timeout, self._ended = card.name, timeout, ""
         self._broken: Mapping[str, str] = {}
-        context = _context()
-        self._pipe, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(target=_serve, args=(theirs,), name=f"genbench {card.name}")
+        processes = context()
+        self._pipe, theirs = processes.Pipe()
+        self._process: BaseProcess = processes.Process(target=_serve, args=(theirs,), name=f"genbench {card.name}")
         self._process.start()
         theirs.close()
         # Before multiprocessing waits for its children at the end of this process.
-        self._close = util.Finalize(self, _end, args=(self._process, self._pipe), exitpriority=10)
+        self._close = util.Finalize(self, end, args=(self._process, self._pipe), exitpriority=10)
         try:
             self._ask("being started", None, limit=None)  # the time that Python and torch take is not the model's
             surroundings = dict(os.environ), torch.get_num_threads()
@@ -154,15 +154,7 @@ class Isolated:
         """The error of a process that has ended by itself."""
         self._process.join(LOOK)
         code = self._process.exitcode
-        if code is None:
-            why = "broke off its connection"
-        elif code >= 0:
-            why = f"ended with exit code {code}"
-        else:
-            why = f"was ended by {_signal_name(-code)}"
-            if -code == getattr(signal, "SIGKILL", None):
-                why += ", perhaps for want of memory,"
-        return self._end_with(f"the process of {self._name} {why} while {doing}")
+        return self._end_with(f"the process of {self._name} {how_it_ended(code)} while {doing}")
 
     def _end_with(self, reason: str) -> ModelError:
         self._ended = reason
@@ -201,20 +193,30 @@ class _Answer:
     changes: list[str] = field(default_factory=list)
 
 
-def _context() -> Any:
+def context() -> Any:
     """How processes are begun: a server that has torch imported saves each of them the seconds that it takes."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
+    return processes
 
 
-def _end(process: BaseProcess, pipe: connection.Connection[Any, Any]) -> None:
+def end(process: BaseProcess, pipe: connection.Connection[Any, Any]) -> None:
     pipe.close()
     if process.is_alive():
         process.kill()
     process.join()
+
+
+def how_it_ended(code: int | None) -> str:
+    """What became of a process with that exit code, as the rest of a sentence."""
+    if code is None:
+        return "broke off its connection"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    memory = ", perhaps for want of memory," if -code == getattr(signal, "SIGKILL", None) else ""
+    return f"was ended by {_signal_name(-code)}{memory}"
 
 
 def _signal_name(number: int) -> str:
@@ -256,7 +258,7 @@ def _serve(pipe: connection.Connection[Any, Any]) -> None:
     """Answer questions until no more come."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both processes; the other one decides
     os.dup2(2, 1)  # what a model prints, from other languages too, is no result
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     server = _Server()
     answer = _Answer()
     while True:
@@ -268,7 +270,7 @@ def _serve(pipe: connection.Connection[Any, Any]) -> None:
         answer = server.answer(question)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A model that hangs would outlive a parent that is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:

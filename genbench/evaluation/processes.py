@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ Outcome = tuple[tuple[T] | None, Exception | None]  # a value in a tuple, or an 
 
 LONGEST = timedelta(days=7)  # that a process waits for another's part; one that ends is noticed at once
 LOST = "another process of this run has ended; what was finished is kept, and the same command goes on from there"
-_apart: ContextVar[bool] = ContextVar("apart", default=False)
+_sharing: ContextVar[bool] = ContextVar("sharing", default=False)
 
 
 def rank() -> int:
@@ -32,12 +32,25 @@ def rank() -> int:
 
 
 def size() -> int:
-    """How many processes share the work; 1 inside `apart`."""
+    """How many processes share the work; 1 outside `sharing` and inside `apart`.
+
+    In a training of several processes one of them may well evaluate by itself, which must not wait for the others.
+    """
     import torch.distributed as dist
 
-    if _apart.get() or not dist.is_available() or not dist.is_initialized():
+    if not _sharing.get() or not dist.is_available() or not dist.is_initialized():
         return 1
     return dist.get_world_size()
+
+
+@contextmanager
+def sharing(together: bool = True) -> Iterator[None]:
+    """Inside, the processes of torch.distributed share the work, if there are several: all of them must come here."""
+    token = _sharing.set(together)
+    try:
+        yield
+    finally:
+        _sharing.reset(token)
 
 
 @contextmanager
@@ -54,7 +67,8 @@ def joined() -> Iterator[None]:
     import torch.distributed as dist
 
     if dist.is_initialized():
-        yield
+        with sharing():
+            yield
         return
     if dist.is_available() and torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
@@ -63,19 +77,15 @@ def joined() -> Iterator[None]:
     except RuntimeError as error:
         raise ProcessLostError(f"the processes of this run do not come together: {error}") from error
     try:
-        yield
+        with sharing():
+            yield
     finally:
         dist.destroy_process_group()
 
 
-@contextmanager
-def apart() -> Iterator[None]:
+def apart() -> AbstractContextManager[None]:
     """Inside, this process works alone, while others do something else."""
-    token = _apart.set(True)
-    try:
-        yield
-    finally:
-        _apart.reset(token)
+    return sharing(False)
 
 
 def gathered(value: T) -> list[T]:

@@ -112,6 +112,15 @@ def records(protocol: Protocol, task: Task) -> dict[str, Record]:
     return {protocol.fingerprint(metric): protocol.of(metric) for metric in task.metrics}
 
 
+def without_numbers(task: Task, card: ModelCard, options: Options, reason: str) -> Outcome:
+    """The outcome of a model that could not be run for that reason: rows that say so, added to those in the folder."""
+    subject = _Job(card, task, options, {}, Silent()).subject("")
+    rows = [row for metric in task.metrics for row in subject.without(metric, "failed", reason)]
+    if options.out is not None:
+        results.append(options.out / "results.jsonl", rows)
+    return Outcome(rows, [card.name])
+
+
 class _Job:
     """One model of a run."""
 
@@ -131,9 +140,9 @@ class _Job:
             self.protocol = protocol_of(generator, self.task)
             version = processes.from_first(lambda: generators.version(generator))
         except GenbenchError as error:
-            subject = self._subject("")
+            subject = self.subject("")
             return [], [row for m in self.task.metrics for row in subject.without(m, "failed", str(error))]
-        subject = self._subject(version)
+        subject = self.subject(version)
         earlier: list[Result] = []
         missing = []
         for metric in self.task.metrics:
@@ -188,7 +197,7 @@ class _Job:
         size = self.options.batch_size
         return generator if size is None else Batched(generator, size)
 
-    def _subject(self, version: str) -> Subject:
+    def subject(self, version: str) -> Subject:
         task, options = self.task, self.options
         places = {name: place for place, name in enumerate(benchmarks.columns(task.benchmark))}
         return Subject(

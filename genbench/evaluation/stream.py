@@ -74,6 +74,10 @@ class Stream:
 
         Under torch.distributed all processes call it together.
         """
+        with processes.sharing():
+            return self._computed()
+
+    def _computed(self) -> Scores:
         if any(processes.gathered(self._whole_real is None)):
             self._whole_real = self._sides["real"].whole()
         real, fake = self._whole_real, self._sides["fake"].whole()

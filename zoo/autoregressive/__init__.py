@@ -11,7 +11,7 @@ CARDS = (
         family="autoregressive",
         reference="Neal, Connectionist Learning of Belief Networks",
         year=1992,
-        benchmarks=(BINARY,),
+        benchmarks=(BINARY, MNIST_BINARY),
         capabilities=("log_prob", "training"),
         deviations=(
             "a Gaussian prior over the weights, of precision 2",
@@ -37,6 +37,24 @@ CARDS = (
             Published(
                 MNIST_BINARY, 88.33, "Larochelle, Murray 2011, as Germain et al. 2015 quote it", "10,000 steps of 100"
             ),
+        ),
+    ),
+    ModelCard(
+        "eonade",
+        "zoo.autoregressive.eonade:EoNADE.build",
+        "one NADE for all orderings, an ensemble of 16 of them",
+        family="autoregressive",
+        reference="Uria, Murray, Larochelle, A Deep and Tractable Density Estimator",
+        year=2014,
+        benchmarks=(BINARY,),
+        capabilities=("log_prob", "training"),
+        deviations=(
+            "one hidden layer, and 16 orderings where the paper has up to 128",
+            ADAM,
+            CHOSEN,
+        ),
+        published=(
+            Published(MNIST_BINARY, 87.71, "Uria et al. 2014, one layer, 128 orderings", "40,000 steps of 100"),
         ),
     ),
     ModelCard(

@@ -51,9 +51,13 @@ def test_any_number_of_processes_has_the_same_rows(tmp_path):
         folder = tmp_path / str(count)
         done = genbench(folder, count, *arguments, "--out", folder / "board")
         assert done.returncode == 0, done.stderr
-        outputs.append((numbers(folder / "board"), done.stdout, (folder / "board" / "protocols.jsonl").read_text()))
+        written = {path.name: path.read_bytes() for path in (folder / "board").rglob("*.npz")}
+        outputs.append(
+            (numbers(folder / "board"), done.stdout, written, (folder / "board" / "protocols.jsonl").read_text())
+        )
     assert outputs[0] == outputs[1] == outputs[2]
     rows = outputs[0][0]
+    assert outputs[0][2], "the log-probabilities behind the rows are kept too"
     assert len(rows) == len({row[:2] for row in rows}), "one process writes"
     assert {row[2] for row in rows} == {"ok", "unsupported"}
     files = {path.name for path in (tmp_path / "4" / "board" / "samples").iterdir()}
@@ -127,3 +131,27 @@ def test_a_process_that_is_alone_just_computes():
     assert processes.gathered(5) == [5]
     with pytest.raises(ZeroDivisionError):
         processes.shared(1, lambda index: 1 // index)
+
+
+def test_models_side_by_side_have_the_rows_of_one_after_the_other(tmp_path):
+    models = ["plugins:Careful", "plugins:Killed", "plugins:Raises", "plugins:Grey", "plugins:Narrow"]
+    arguments = ["run", "digits", "-n", "120", "--metric", "fid", "--metric", "likelihood", "--batch-size", "100"]
+    sound = [word for model in models if model != "plugins:Killed" for word in ("--model", model)]
+    genbench(tmp_path, 1, *arguments, *sound, "--out", tmp_path / "after")
+    every = [word for model in models for word in ("--model", model)]
+    done = genbench(tmp_path, 1, *arguments, *every, "--out", tmp_path / "beside", "--jobs", "2")
+    assert done.returncode == 1, "two of them fail"
+    beside = numbers(tmp_path / "beside")
+    assert sorted(row for row in beside if row[0] != models[1]) == sorted(numbers(tmp_path / "after"))
+    lost = [row for row in beside if row[0] == models[1]]
+    assert {row[2] for row in lost} == {"failed"}
+    assert lost[0][7] == "the process of plugins:Killed ended with exit code 3"
+    assert len({row[:2] for row in beside}) == len(beside)
+    assert (tmp_path / "beside" / "samples").exists()
+    again = genbench(tmp_path, 1, *arguments, *sound, "--out", tmp_path / "beside", "--jobs", "2")
+    assert again.stderr.count("up to date") == 3, again.stderr
+
+
+def test_jobs_and_torchrun_are_one_too_many(tmp_path):
+    done = genbench(tmp_path, 2, "run", "digits", "--jobs", "2", "--model", "plugins:Grey", "--out", tmp_path)
+    assert "error: --jobs starts processes of its own; leave it or torchrun out" in done.stderr

@@ -19,7 +19,7 @@ from genbench.storage.formatting import ARROWS
 LEADERBOARDS = Path(__file__).parents[1] / "leaderboards"
 # Public names whose own place is not where Sphinx would look for it.
 HOMES = {"leaderboard": "genbench.leaderboard.boards.leaderboard"}
-MODULES = ("likelihood", "linalg", "metrics")
+MODULES = ("adapters", "likelihood", "linalg", "metrics")
 LINALG = ("sqrtm", "trace_sqrt_product")  # the rest of it is for metrics
 
 
@@ -119,7 +119,7 @@ def api() -> str:
     for module in MODULES:
         whole = getattr(genbench, module)
         parts.append(section(f"genbench.{module}", "-"))
-        public = LINALG if module == "linalg" else whole.__all__
+        public = LINALG if module == "linalg" else {*whole.__all__} - {*genbench.__all__}
         parts += [entry(f"{getattr(whole, name).__module__}.{name}", getattr(whole, name)) for name in sorted(public)]
     return "\n".join(parts)
 

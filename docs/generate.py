@@ -18,7 +18,7 @@ from genbench.storage.formatting import ARROWS
 
 LEADERBOARDS = Path(__file__).parents[1] / "leaderboards"
 # Public names whose own place is not where Sphinx would look for it.
-HOMES = {"leaderboard": "genbench.leaderboard.boards.leaderboard"}
+HOMES = {"adapt": "genbench.adapt", "leaderboard": "genbench.leaderboard.boards.leaderboard"}
 MODULES = ("adapters", "likelihood", "linalg", "metrics")
 LINALG = ("sqrtm", "trace_sqrt_product")  # the rest of it is for metrics
 
@@ -114,20 +114,22 @@ def api() -> str:
     parts = [section("genbench", "-"), ".. currentmodule:: genbench\n"]
     for name in names:
         value = getattr(genbench, name)
-        home = HOMES.get(name, f"{getattr(value, '__module__', 'genbench')}.{name}")
-        parts.append(entry(home, value))
+        parts.append(entry(HOMES.get(name, ""), value))
     for module in MODULES:
         whole = getattr(genbench, module)
         parts.append(section(f"genbench.{module}", "-"))
-        public = LINALG if module == "linalg" else {*whole.__all__} - {*genbench.__all__}
-        parts += [entry(f"{getattr(whole, name).__module__}.{name}", getattr(whole, name)) for name in sorted(public)]
-    return "\n".join(parts)
+        public = LINALG if module == "linalg" else whole.__all__
+        parts += [entry(HOMES.get(name, ""), getattr(whole, name)) for name in sorted(public)]
+    return "\n".join(dict.fromkeys(parts))  # a name may be public in two places
 
 
 def entry(home: str, value: object) -> str:
-    kind = "autoexception" if isinstance(value, type) and issubclass(value, Exception) else "autoclass"
-    kind = kind if isinstance(value, type) else "autofunction"
-    return f".. {kind}:: {home}\n"
+    """The directive for a function, for what is called like one, or a class, which lies at `home` or where it says."""
+    kind = "autofunction"
+    if isinstance(value, type):
+        kind = "autoexception" if issubclass(value, Exception) else "autoclass"
+    place = home or f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
+    return f".. {kind}:: {place}\n"
 
 
 def as_markup(lines: list[str]) -> None:

@@ -54,7 +54,7 @@ def _plain(text):
 def test_every_command_and_every_public_name_is_there(built):
     assert all(f"genbench {name}<" in built["commands"] for name in COMMANDS)
     assert "GENBENCHCOMPLETEzshsource" in _text(built["commands"])
-    modules = {"metrics", "likelihood", "linalg"}
+    modules = {"adapters", "metrics", "likelihood", "linalg"}
     public = [*(name for name in genbench.__all__ if name not in modules), *genbench.metrics.__all__]
     assert not [name for name in public if name not in built["api"]]
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genbench.cli.leaderboard import homes
-from genbench.errors import InputError, ResultsError
+from genbench.errors import GenbenchError, InputError, ResultsError
 
 if TYPE_CHECKING:
     from genbench.leaderboard.page import Part
+    from genbench.plugins.cards import ModelCard
 
 
 @click.command(epilog="Example: genbench report leaderboards/digits leaderboards/digits-binary -o report.html")
@@ -41,10 +42,21 @@ def report(folders: tuple[Path, ...], output: Path, title: str) -> None:
         raise InputError("no folder in leaderboards/ has results; name one, or make one with: genbench run")
     cards = registry.models()
     shown = dict.fromkeys(model for part in parts for model, _ in part.board.cells)
-    records = {name: registry.records(cards[name]) for name in shown if name in cards}
+    records = {name: _records(cards[name]) for name in shown if name in cards}
     atomic.write_text(output, page.render(parts, cards, records, title))
     size = output.stat().st_size / 2**20
     click.echo(f"{output}: {len(parts)} board{'s' * (len(parts) > 1)}, {len(shown)} models, {size:.1f} MB")
+
+
+def _records(card: ModelCard) -> Mapping[str, Mapping[str, Any]]:
+    """How a model was trained; a provider that fails at that costs the page no more than this."""
+    from genbench.plugins import registry
+
+    try:
+        return registry.records(card)
+    except GenbenchError as error:
+        click.echo(f"warning: {error}", err=True)
+        return {}
 
 
 def _parts(folder: Path, required: bool) -> Sequence[Part]:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genbench.leaderboard import published, views
+from genbench.leaderboard import pictures, published, views
 from genbench.leaderboard.ranking import Ranking
 from genbench.leaderboard.tables import Sheet
 from genbench.plugins.cards import ModelCard
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+FIGURES = ("tradeoff*", "sanity*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,25 +154,31 @@ def _newest(folders: Iterable[Path], place: str) -> Path | None:
 
 
 def _curves(folders: Iterable[Path]) -> Iterable[Picture]:
-    """The pictures of truncation curves, as SVG where there is one."""
+    """The pictures of truncation curves, and of what the columns see, as SVG where there is one."""
     for folder in folders:
-        stems = {path.stem: path for kind in ("png", "svg") for path in sorted(folder.glob(f"tradeoff*.{kind}"))}
+        kinds = [f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")]
+        stems = {path.stem: path for kind in kinds for path in sorted(folder.glob(kind))}
         for stem, path in stems.items():
             yield Picture(stem, embedded(path))
 
 
 def embedded(path: Path) -> str:
-    """A picture as a data URI, PNG packed tighter where that loses nothing."""
-    content, kind = path.read_bytes(), "svg+xml" if path.suffix == ".svg" else "png"
-    if kind == "png":
-        from PIL import Image
-
-        packed = io.BytesIO()
-        with Image.open(path) as image:
-            image.save(packed, "WEBP", lossless=True, method=1, quality=50)
-        if packed.tell() < len(content):
-            content, kind = packed.getvalue(), "webp"
+    """A picture as a data URI, PNG packed tighter where that loses nothing. Raises ResultsError for what is none."""
+    with pictures.drawing(path, "embed"):
+        content, kind = path.read_bytes(), "svg+xml" if path.suffix == ".svg" else "png"
+        if kind == "png":
+            packed = _packed(path)
+            content, kind = (packed, "webp") if len(packed) < len(content) else (content, kind)
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _packed(path: Path) -> bytes:
+    from PIL import Image
+
+    packed = io.BytesIO()
+    with Image.open(path) as image:
+        image.save(packed, "WEBP", lossless=True, method=1, quality=50)
+    return packed.getvalue()
 
 
 def _standings(parts: Sequence[Part], model: str) -> list[tuple[int, str, str, str]]:

@@ -29,7 +29,7 @@ PALETTE = np.array([[250, 190, 60], [70, 120, 190], [170, 170, 170], [60, 160, 1
 
 
 @contextmanager
-def drawing(path: Path) -> Iterator[None]:
+def drawing(path: Path, doing: str = "draw") -> Iterator[None]:
     """Whatever goes wrong in a picture is one line, and costs the picture alone."""
     try:
         yield
@@ -37,7 +37,7 @@ def drawing(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = (str(error).strip() or "no reason given").splitlines()[0]
-        raise ResultsError(f"cannot draw {path}: {type(error).__name__}: {reason}") from error
+        raise ResultsError(f"cannot {doing} {path}: {type(error).__name__}: {reason}") from error
 
 
 def save_grid(samples: Tensor, spec: SampleSpec, path: Path, picture: str = "") -> None:

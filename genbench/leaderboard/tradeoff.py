@@ -204,7 +204,7 @@ def _logarithmic(view: View) -> bool:
 
 
 def _axes(panel: Any, models: Mapping[str, Curve], view: View, infinity: float) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
     panel.margins(0.08)
     panel.grid(alpha=0.3, lw=0.5)
@@ -213,6 +213,11 @@ def _axes(panel: Any, models: Mapping[str, Curve], view: View, infinity: float) 
         panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         panel.yaxis.set_minor_formatter(NullFormatter())
+    if view.y == "fid_infinity":  # around 0, below which errors may lead, no logarithm
+        panel.set_yscale("symlog", linthresh=10)
+        panel.yaxis.set_major_locator(FixedLocator([0, 5, *(m * 10.0**k for k in range(1, 6) for m in (1, 2, 5))]))
+        panel.yaxis.set_minor_locator(NullLocator())
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     if view.x == "psi" and any(np.isinf(curve.table["psi"]).any() for curve in models.values()):
         step = 0.5 if infinity > 1.2 else 0.25
         finite = np.arange(0, infinity / 1.15 + 1e-9, step)

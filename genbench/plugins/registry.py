@@ -225,7 +225,8 @@ def load(target: str) -> Any:
 def records(card: ModelCard) -> dict[str, dict[str, Any]]:
     """The records of a model's trainings by benchmark, as the card's provider keeps them; empty where it names none.
 
-    Raises RegistryError in one sentence, whatever the provider's code raises or returns.
+    A `curve` in a record that is none is left out. Raises RegistryError in one sentence, whatever the provider's code
+    raises or returns beyond that.
     """
     if not card.records:
         return {}
@@ -233,4 +234,20 @@ def records(card: ModelCard) -> dict[str, dict[str, Any]]:
     whole = isinstance(by_benchmark, Mapping) and all(isinstance(record, Mapping) for record in by_benchmark.values())
     if not whole:
         raise RegistryError(f"the records of {card.name} are no mapping from benchmarks to records")
-    return {str(benchmark): dict(record) for benchmark, record in by_benchmark.items()}
+    return {str(benchmark): _with_sound_curves(record) for benchmark, record in by_benchmark.items()}
+
+
+def _with_sound_curves(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record whose `curve`, if it has one, is a list of phases: lists of numbers or None by name, long as `step`."""
+
+    def sound(phase: object) -> bool:
+        if not isinstance(phase, Mapping) or not all(isinstance(values, list) for values in phase.values()):
+            return False
+        numbers = [value for values in phase.values() for value in values if value is not None]
+        alike = len({len(values) for values in phase.values()}) == 1
+        return alike and "step" in phase and all(isinstance(value, int | float) for value in numbers)
+
+    curve = record.get("curve")
+    phases = [dict(phase) for phase in curve if sound(phase)] if isinstance(curve, list) else []
+    rest = {str(name): value for name, value in record.items() if name != "curve"}
+    return rest | ({"curve": phases} if phases else {})

@@ -55,10 +55,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         **{"8": SMALL_PERCEPTRON, "28": MIDDLE_PERCEPTRON, "32": MIDDLE_PERCEPTRON, "64": {"steps": 100_000}}
     },
     "cgan": {
-        "8": {"latent": 32, "steps": 6000, "rate": 5e-4, "discriminator_rate": 5e-4, "hidden": 192, "judging": 60},
-        "28": {"steps": 30_000, "hidden": 480, "judging": 120},
-        "32": {"steps": 30_000, "hidden": 600, "judging": 160},
-        "64": {"steps": 100_000},
+        **{"8": SMALL_PERCEPTRON, "28": MIDDLE_PERCEPTRON, "32": MIDDLE_PERCEPTRON, "64": {"steps": 100_000}},
     },
     "f-gan": {
         "8": SMALL_F_GAN,

@@ -40,6 +40,24 @@ CARDS = (
         ),
     ),
     ModelCard(
+        "eonade",
+        "zoo.autoregressive.eonade:EoNADE.build",
+        "one NADE for all orderings, an ensemble of 16 of them",
+        family="autoregressive",
+        reference="Uria, Murray, Larochelle, A Deep and Tractable Density Estimator",
+        year=2014,
+        benchmarks=(BINARY,),
+        capabilities=("log_prob", "training"),
+        deviations=(
+            "one hidden layer, and 16 orderings where the paper has up to 128",
+            ADAM,
+            CHOSEN,
+        ),
+        published=(
+            Published(MNIST_BINARY, 87.71, "Uria et al. 2014, one layer, 128 orderings", "40,000 steps of 100"),
+        ),
+    ),
+    ModelCard(
         "made",
         "zoo.autoregressive.made:MADE.build",
         "an autoencoder with masked weights, a mixture of orderings",

@@ -14,7 +14,7 @@ CARDS = (
         benchmarks=(GREY,),
         capabilities=("log_prob", "truncation", *LATENT),
         deviations=("narrower residual networks and fewer couplings than the paper, with dropout on the digits",),
-        published=(Published("mnist", 1.06, "as Grathwohl et al. 2019 report it", "20,000 steps of 64", "bpd"),),
+        published=(Published("mnist", 1.06, "as Grathwohl et al. 2019 report it", "20,000 steps of 32", "bpd"),),
     ),
     ModelCard(
         "glow",
@@ -26,6 +26,6 @@ CARDS = (
         benchmarks=(GREY,),
         capabilities=("log_prob", "truncation", *LATENT),
         deviations=("fewer and narrower steps than the paper, with dropout on the digits",),
-        published=(Published("mnist", 1.05, "as Grathwohl et al. 2019 report it", "20,000 steps of 64", "bpd"),),
+        published=(Published("mnist", 1.05, "as Grathwohl et al. 2019 report it", "20,000 steps of 32", "bpd"),),
     ),
 )

@@ -50,9 +50,13 @@ CARDS = (
         family="gan",
         reference="Mirza, Osindero, Conditional Generative Adversarial Nets",
         year=2014,
-        benchmarks=(),  # trained on the digits it collapses: no board until its recipe holds,
+        benchmarks=(GREY,),
         capabilities=("truncation", *LATENT),
-        deviations=(SMALLER, ADAM, "the generator ascends log D, as Goodfellow et al. advise", "no dropout in it"),
+        deviations=(
+            *(SMALLER, ADAM, LEAKY, "the generator ascends log D, as Goodfellow et al. advise"),
+            "the class enters beside z and beside the image, where the paper has a hidden layer for each of them",
+            "the class is scaled to be as strong as all pixels together; no dropout in the generator",
+        ),
     ),
     ModelCard(
         "dcgan",

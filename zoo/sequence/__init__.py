@@ -62,7 +62,7 @@ CARDS = (
         family="sequence",
         reference="Rabiner, A Tutorial on Hidden Markov Models and Selected Applications in Speech Recognition",
         year=1989,
-        benchmarks=(*STROKES, *POSITIONS),
+        benchmarks=(*STROKES, "strokes-positions"),
         capabilities=("log_prob", "training"),
         deviations=(
             "a mixture learnt without labels, where the tutorial has a chain for each word",

@@ -19,8 +19,9 @@ from PIL import Image
 from rows import ROW
 
 from genbench.cli import main
+from genbench.errors import ResultsError
 from genbench.leaderboard import boards, page, views
-from genbench.plugins.cards import ModelCard
+from genbench.plugins.cards import ModelCard, Published
 from genbench.storage import results
 
 COLUMNS = {
@@ -165,6 +166,20 @@ def test_pages_need_no_torch(folder):
     code += f"f = Path({str(folder)!r}); page.render([page.Part('d', boards.boards([f])[0], [f])], {{}})\n"
     code += "assert not {'torch', 'zoo', 'genbench.metrics'} & {*sys.modules}"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_published_numbers_stand_below_their_board(folder):
+    published = Published("digits", 5.5, "Ours et al. (2020)", "a day", "fid")
+    claims = {"vae": replace(CARDS["vae"], published=(published,))}
+    text = page.render(parts_of(folder), claims)
+    assert "what papers report (1)" in text
+    assert "<td>5.50</td><td>+24.50</td>" in text
+
+
+def test_a_picture_that_is_none_is_named(folder):
+    (folder / "samples" / "vae.png").write_text("no picture")
+    with pytest.raises(ResultsError, match=r"cannot embed .*vae\.png"):
+        written(folder)
 
 
 def test_the_command_writes_the_page(folder, tmp_path):

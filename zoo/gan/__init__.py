@@ -1,7 +1,7 @@
 """Generative adversarial networks. Here are only their cards, which import nothing heavy."""
 
 from genbench.plugins.cards import ModelCard
-from zoo.cards import BINARY, GREY, LATENT
+from zoo.cards import BINARY, GREY, LATENT, MNIST
 
 F_GAN = "Nowozin, Cseke, Tomioka, f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization"
 
@@ -39,7 +39,7 @@ CARDS = (
         family="gan",
         reference="Goodfellow et al., Generative Adversarial Nets",
         year=2014,
-        benchmarks=(GREY,),
+        benchmarks=(GREY, MNIST),
         capabilities=("truncation", *LATENT),
         deviations=PERCEPTRON,
     ),
@@ -65,7 +65,7 @@ CARDS = (
         family="gan",
         reference="Radford, Metz, Chintala, Unsupervised Representation Learning with DCGANs",
         year=2016,
-        benchmarks=(GREY, BINARY),
+        benchmarks=(GREY, BINARY, MNIST),
         capabilities=("truncation", *LATENT),
         deviations=(SMALLER, AVERAGED, AGAINST_MEMORY, "on 8 x 8: dropout in the discriminator"),
     ),

@@ -10,7 +10,7 @@ from genbench.errors import Unsupported
 
 class StandIn:
     def __init__(self, capabilities: tuple[str, ...] = (), **parts: Any) -> None:
-        self.capabilities, self.parts, self.known = capabilities, {"classes": (), **parts}, {}
+        self.capabilities, self.parts, self.known = capabilities, {"classes": (), "conditions": None, **parts}, {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name not in self.parts:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genbench.errors import GenbenchWarning, ResultsError
-from genbench.leaderboard import page, published, rendering, tables
+from genbench.leaderboard import published, rendering, tables
 from genbench.leaderboard.ranking import Ranking
 from genbench.plugins import registry
 from genbench.storage import atomic, results
@@ -33,6 +33,8 @@ class Board(Ranking):
 
     def to_html(self) -> str:
         """The table of the page of `genbench report` as a fragment, with title, notes and published numbers."""
+        from genbench.leaderboard import page  # pictures and templates, which text needs none of
+
         claims = published.sheet(self, registry.models())
         return page.fragment(self) + ("" if claims is None else tables.to_html(claims))
 

@@ -94,7 +94,9 @@ def test_checkpoints_record_how_they_were_made(card, board):
 
 def test_checkpoints_stay_small_and_none_is_left_over():
     files = [path for path in CHECKPOINTS.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 40 * 2**20
+    mnist = [path for path in files if "mnist" in path.parent.name]
+    assert sum(path.stat().st_size for path in mnist) < 60 * 2**20
+    assert sum(path.stat().st_size for path in set(files) - set(mnist)) < 40 * 2**20
     expected = {f"{board}/{card.name}" for card in TRAINABLE for board in card.benchmarks}
     assert {str(path.relative_to(CHECKPOINTS).with_suffix("")) for path in files} == expected
 

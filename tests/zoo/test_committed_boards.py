@@ -115,7 +115,8 @@ def curves() -> dict[str, list[dict[str, float]]]:
 def test_a_committed_curve_ends_where_the_board_stands_and_loses_recall():
     rows = board_rows("digits")
     for model, curve in curves().items():
-        assert curve[-1]["fid"] == float(rows[model]["fid"]), "without truncation it is the board's"
+        # Another number of threads may round otherwise.
+        assert curve[-1]["fid"] == pytest.approx(float(rows[model]["fid"]), rel=1e-6), "without truncation the board's"
         if model in ("biggan", "dcgan-modes"):  # others need not: truncating a plain GAN is no trade
             assert curve[0]["psi"] == 0.2
             assert curve[0]["recall"] < curve[-1]["recall"] - curve[-1]["recall_stderr"]

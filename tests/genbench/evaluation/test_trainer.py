@@ -101,7 +101,7 @@ def test_run_all_runs_what_is_bundled_into_a_folder_each(tmp_path, monkeypatch):
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert [path.parent.name for path in sorted(tmp_path.rglob("results.jsonl"))] == ["digits-binary", "weather"]
-    assert result.stdout.count("NLL") == 2
+    assert result.stdout.count("NLL ↓") == 2
 
 
 def test_a_training_that_diverges_says_so_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):

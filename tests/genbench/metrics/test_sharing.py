@@ -126,6 +126,7 @@ PARTS = {
     "real": {"real"},
     "train": {"train"},
     "labels": {"real_labels"},
+    "conditions": {"conditions"},
     "log_prob": {"log_prob"},
     "classes": {"class_log_joint"},
     "outliers": {"outliers", "outlier_log_prob"},

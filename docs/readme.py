@@ -19,6 +19,7 @@ from genbench.plugins import registry
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"<!-- genbench (.*?) -->\n```text\n.*?```", re.DOTALL)
+COVERAGE = re.compile(r"(<!-- make coverage -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
 MACHINE = re.compile(r"(?:RBM_NLL|[\d.]+ nats within \[[\d.]+, [\d.]+\])(?=,\s+beside the 86\.34)")
 COUNT = re.compile(r"(?<=catalogue of )\d+(?= models)")
 WIDTH = 112
@@ -27,6 +28,7 @@ WIDTH = 112
 def renewed(text: str) -> str:
     """The text with every such block as its command prints it now."""
     text = BLOCK.sub(lambda block: f"<!-- genbench {block[1]} -->\n```text\n{printed(block[1])}```", text)
+    text = COVERAGE.sub(lambda block: block[1] + coverage(), text)
     return COUNT.sub(str(trained()), MACHINE.sub(machine(), text))
 
 
@@ -46,6 +48,14 @@ def commands() -> str:
     context = click.Context(main, info_name="genbench")
     found = [main.get_command(context, name) for name in main.list_commands(context)]
     return "".join(f"{command.epilog.partition('Example: ')[2]}\n" for command in found if command and command.epilog)
+
+
+def coverage() -> str:
+    """The table of leaderboards/coverage.csv, as `make coverage` printed it."""
+    line = [sys.executable, "tests/error_bars.py", "--show"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.rstrip()
 
 
 def machine() -> str:

@@ -293,6 +293,29 @@ def table(lines: Sequence[Line]) -> str:
     return "\n".join(rows)
 
 
+def misses(lines: Sequence[Line], least: float = 0.9) -> str:
+    """The columns whose intervals cover less than that in some case, with the number of cases and the worst."""
+    parts = []
+    for column in dict.fromkeys(line.column for line in lines):
+        own = [line for line in lines if line.column == column]
+        covers = [min(_known(line.covers_mean), _known(line.covers_truth)) for line in own]
+        short = [share for share in covers if share < least]
+        if short:
+            parts.append(f"`{column}` ({len(short)} of {len(own)} cases, worst {min(short):.3f})")
+    return f"Intervals cover less than {least:.0%} in some cases of " + ", ".join(parts) + "."
+
+
+def _known(share: float) -> float:
+    return 1.0 if math.isnan(share) else share
+
+
+def _read(path: Path) -> list[Line]:
+    kinds = {field.name: field.type for field in fields(Line)}
+    convert = {"str": str, "int": int, "float": lambda text: float(text) if text else math.nan}
+    with open(path, newline="", encoding="utf-8") as file:
+        return [Line(**{k: convert[str(kinds[k])](v) for k, v in row.items()}) for row in csv.DictReader(file)]
+
+
 def _range(numbers: Sequence[float], form: str) -> str:
     known = sorted(number for number in numbers if not math.isnan(number))
     if not known:
@@ -314,7 +337,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=Path("leaderboards/coverage.csv"))
+    parser.add_argument("--show", action="store_true", help="print the table of the file that is there, and end")
     options = parser.parse_args()
+    if options.show:
+        lines = _read(options.out)
+        print(f"{table(lines)}\n\n{misses(lines)}")
+        return
     start = time.monotonic()
     jobs = [
         (dim, n, kind, options.redraws, options.seed)
@@ -334,7 +362,7 @@ def main() -> None:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: _text(value) for name, value in asdict(line).items()} for line in lines)
-    print(table(lines))
+    print(f"{table(lines)}\n\n{misses(lines)}")
     print(f"{time.monotonic() - start:.0f} s, written to {options.out}", file=sys.stderr)
 
 

@@ -58,8 +58,7 @@ def samples(
     generator, home, data = built(model, benchmark, device, data_root)
     if data.source is not None and generators.offers(generator, "translation"):
         made = generators.translations(generator, data, min(n, len(data.source.heldout)), seed)
-        parts = [(data.source.heldout[: len(made)], data.source.spec), (made, data.spec)]
-        pictures.save_beside(parts + [(data.heldout, data.spec)] * data.source.paired, output)
+        pictures.save_beside(pictures.translations(data, made), output)
     else:
         made = generators.samples_of(generator, data.spec, n, seed)
         pictures.save_grid(made, data.spec, output, home.picture)

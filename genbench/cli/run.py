@@ -175,8 +175,7 @@ class Draw:
             return
         data, path = task.dataset, self.folder / f"{file_name(model)}.png"
         if data.source is not None and evidence.offers("translation"):
-            parts = [(data.source.heldout, data.source.spec), (samples, data.spec)]
-            pictures.save_beside(parts + [(data.heldout, data.spec)] * data.source.paired, path)
+            pictures.save_beside(pictures.translations(data, samples), path)
         else:
             pictures.save_grid(samples[: pictures.GRID_ITEMS], data.spec, path, task.benchmark.picture)
 

@@ -1,8 +1,8 @@
 """Four benchmarks of image-to-image translation, each made from the bundled digits by a transformation that is known.
 
 `edges2digits` fills outlines, `thin2bold` thickens strokes without any pair to learn it from, `pose` turns a digit
-into the pose that a drawn figure stands in, `slant` leans a digit by a given number. Where two things are told a model,
-they are two channels of its source.
+into the pose that key points show, `slant` leans a digit by a given number. What a model is told beside an image are
+further channels of its source.
 
 Rotations, shifts and shears read the digits between pixels, bilinearly, with paper beyond the border.
 
@@ -30,16 +30,16 @@ from genbench.data.digits import digits
 
 LEVELS, SIDE = 17, 8
 GREY = SampleSpec((1, SIDE, SIDE), LEVELS)
-TOLD = SampleSpec((2, SIDE, SIDE), LEVELS)  # a digit, and what is asked of it
 
 INK = 4  # the lowest level that counts as ink where an outline is drawn
 WIDER, TALLER = 0.8, 0.5  # the share of its level that a pixel hands on to its right, and downwards
 TURN, SHIFT = math.radians(35), 1.0  # poses: the largest rotation, and the largest shift in pixels along both axes
 STEEPEST = 0.6  # the largest slant, in columns per row
 
-# The figure that shows a pose, upright, in pixels to the right of and above the image's centre.
-FEET, NECK, HEAD = (0.0, -3.0), (0.0, 1.0), (0.0, 2.5)
-THIN, ROUND = 0.5, 1.1  # half the width of its body, and the radius of its head
+# The key points that show a pose: feet, hips, neck and head of a figure upright, in pixels to the right of and above
+# the image's centre, each a disc.
+KEY_POINTS = ((0.0, -3.0), (0.0, -1.0), (0.0, 1.0), (0.0, 2.5))
+RADIUS = 1.0
 
 
 def edges2digits(root: Path | None = None) -> Dataset:
@@ -72,7 +72,7 @@ def thin2bold(root: Path | None = None) -> Dataset:
 
 
 def pose(root: Path | None = None) -> Dataset:
-    """Sources (2, 8, 8): a digit in one pose, and the figure in another; paired with the digit in that other pose.
+    """Sources (5, 8, 8): a digit in one pose, and the four key points of another; paired with the digit in that pose.
 
     A pose turns by at most 35 degrees and then shifts by at most 1 pixel along both axes. No `root` is read.
     """
@@ -135,24 +135,21 @@ def moved(x: Tensor, turns: Tensor, shifts: Tensor) -> Tensor:
     return _resampled(x, _undoing(turns, shifts))
 
 
-def figures(turns: Tensor, shifts: Tensor) -> Tensor:
-    """The pose figure, uint8 (n, 1, 8, 8), turned and shifted likewise: a thin body at half the level of its head.
+def key_points(turns: Tensor, shifts: Tensor) -> Tensor:
+    """The key points of a pose, turned and shifted likewise, a channel each: uint8 (n, 4, 8, 8).
 
-    Every pixel's level falls by the distance of its centre from the line or the point, over one pixel, to 0.
+    A disc's level falls from 16 to 0 over one pixel, so that its greys tell where it lies between pixels.
     """
     centres = F.affine_grid(_undoing(turns, shifts), [len(turns), 1, SIDE, SIDE], align_corners=False) * SIDE / 2
-    points = centres * torch.tensor([1.0, -1.0], dtype=torch.float64)
-    feet, neck, head = (torch.tensor(point, dtype=torch.float64) for point in (FEET, NECK, HEAD))
-    along = ((points - feet) @ (neck - feet) / (neck - feet).square().sum()).clamp(0, 1)
-    body = THIN + 0.5 - (points - feet - along[..., None] * (neck - feet)).norm(dim=-1)
-    face = ROUND + 0.5 - (points - head).norm(dim=-1)
-    drawn = torch.maximum(body.clamp(0, 1) / 2, face.clamp(0, 1))
-    return _levelled((LEVELS - 1) * drawn)[:, None]
+    pixels = centres * torch.tensor([1.0, -1.0], dtype=torch.float64)
+    points = torch.tensor(KEY_POINTS, dtype=torch.float64)
+    distances = (pixels[:, None] - points[:, None, None]).norm(dim=-1)
+    return _levelled((LEVELS - 1) * (RADIUS + 0.5 - distances).clamp(0, 1))
 
 
 def _posed(x: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
     turns, shifts = TURN * draws[:, :2], SHIFT * draws[:, 2:].unflatten(1, (2, 2))
-    shown = figures(turns[:, 1], shifts[:, 1])
+    shown = key_points(turns[:, 1], shifts[:, 1])
     sources = torch.cat([moved(x, turns[:, 0], shifts[:, 0]), shown], dim=1)
     return sources, moved(x, turns[:, 1], shifts[:, 1])
 
@@ -170,7 +167,8 @@ def _told(name: str, make: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], nu
         draws = np.random.default_rng(seeding.derive(name, index)).uniform(-1, 1, (len(split), numbers))
         pairs.append(make(split, torch.from_numpy(draws)))
     sources, targets = zip(*pairs, strict=True)
-    return _paired(name, whole, TOLD, sources, targets)
+    told = SampleSpec((sources[0].shape[1], SIDE, SIDE), LEVELS)
+    return _paired(name, whole, told, sources, targets)
 
 
 def _paired(

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from genbench.contracts import Dataset
+
 GRID_ITEMS = 100
-ROWS_BESIDE, COLUMNS_BESIDE = 12, 5  # cells of a picture whose cells hold several images
+ROWS_BESIDE, COLUMNS_BESIDE, WIDTH_BESIDE = 15, 4, 1000  # cells of a picture whose cells hold several images, pixels
 BORDER, DIVIDER = 90, 200  # greys of the lines around images, and between cells
 SMOOTHING = 4  # lines are drawn this many times larger, then shrunk, so that their edges are smooth
 PEN_CELL, WAVE_CELL = (48, 48), (120, 48)  # width and height in pixels
@@ -65,33 +67,67 @@ def _grid(samples: Tensor, spec: SampleSpec, picture: str) -> Image | None:
     return None
 
 
-def save_beside(parts: Sequence[tuple[Tensor, SampleSpec]], path: Path) -> None:
+def translations(dataset: Dataset, made: Tensor) -> list[tuple[str, Tensor, SampleSpec]]:
+    """What stands side by side for translations (n, *shape) of the first held-out sources, each with its heading.
+
+    Channels of a source beyond those of its target are what the model is told: its condition, drawn one over the other.
+    """
+    source = dataset.source
+    assert source is not None
+    items, channels = source.heldout[: len(made)], dataset.spec.shape[0]
+    parts = [("source", items, source.spec)]
+    if source.spec.is_image and source.spec.shape[0] > channels:
+        told = items[:, channels:].amax(1, keepdim=True)
+        single = SampleSpec((1, *source.spec.shape[1:]), source.spec.levels)
+        shown = SampleSpec((channels, *source.spec.shape[1:]), source.spec.levels)
+        parts = [("source", items[:, :channels], shown), ("condition", told, single)]
+    parts.append(("output", made, dataset.spec))
+    return [*parts, ("target", dataset.heldout, dataset.spec)] if source.paired else parts
+
+
+def save_beside(parts: Sequence[tuple[str, Tensor, SampleSpec]], path: Path) -> None:
     """Several images side by side in each cell, as a source, its translation and its target, a line between cells.
 
-    `parts` are the items (n, *shape) of each, all of one height, with their spec; the first 60 items are shown.
-    Channels that are no colours stand beside each other. Other shapes: no picture.
+    `parts` are the heading of each, its items (n, C, H, W) of one or three channels, all of one height, and their spec;
+    the first 60 items are shown. Other shapes: no picture.
     """
-    if not all(spec.is_image for _, spec in parts):
+    if not all(spec.is_image and spec.shape[0] in (1, 3) for _, _, spec in parts):
         return
     with drawing(path):
         image = _beside(parts)
         atomic.write(path, lambda part: image.save(part, format="PNG"))
 
 
-def _beside(parts: Sequence[tuple[Tensor, SampleSpec]]) -> Image:
-    count = min(ROWS_BESIDE * COLUMNS_BESIDE, *(len(items) for items, _ in parts))
-    images = [image for items, spec in parts for image in _planes(items[:count], spec)]
+def _beside(parts: Sequence[tuple[str, Tensor, SampleSpec]]) -> Image:
+    count = min(ROWS_BESIDE * COLUMNS_BESIDE, *(len(items) for _, items, _ in parts))
+    images = [_pixels(items[:count], spec) for _, items, spec in parts]
     line = np.full((count, images[0].shape[1], 1, 3), BORDER, dtype=np.uint8)
     cells = np.concatenate([piece for image in images for piece in (line, image)][1:], axis=2)
-    return _enlarged(_cells(cells, COLUMNS_BESIDE, DIVIDER), least=800)
+    grid = _cells(cells, COLUMNS_BESIDE, DIVIDER)
+    scale = max(1, math.ceil(WIDTH_BESIDE / grid.shape[1]))
+    ends = np.cumsum([image.shape[2] + 1 for image in images])
+    middles = [end - (image.shape[2] + 1) / 2 for end, image in zip(ends, images, strict=True)]
+    headings = [
+        (scale * (1 + column * (cells.shape[2] + 1) + middle), heading)
+        for column in range(COLUMNS_BESIDE)
+        for middle, (heading, _, _) in zip(middles, parts, strict=True)
+    ]
+    return _headed(headings, scale * min(image.shape[2] for image in images), _enlarged(grid, scale * grid.shape[1]))
 
 
-def _planes(samples: Tensor, spec: SampleSpec) -> list[np.ndarray]:
-    """Images as they are where they can be drawn, else each of their channels on its own."""
-    if spec.shape[0] in (1, 3):
-        return [_pixels(samples, spec)]
-    single = SampleSpec((1, *spec.shape[1:]), spec.levels)
-    return [_pixels(samples[:, [channel]], single) for channel in range(spec.shape[0])]
+def _headed(headings: Sequence[tuple[float, str]], space: float, image: Image) -> Image:
+    """An image below headings, each about its middle in pixels, as large as lets the longest fit into its space."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    size = 0.6 * HEADING
+    longest = max(ImageFont.load_default(size=size).getlength(heading) for _, heading in headings)
+    font = ImageFont.load_default(size=size * min(1, 0.95 * space / longest))
+    page = Image.new("RGB", (image.width, HEADING + image.height), PAPER)
+    draw = ImageDraw.Draw(page)
+    for middle, heading in headings:
+        draw.text((middle, HEADING / 2), heading, fill=INK, font=font, anchor="mm")
+    page.paste(image, (0, HEADING))
+    return page
 
 
 def save_rows(blocks: Sequence[tuple[Sequence[str], Tensor]], spec: SampleSpec, path: Path) -> None:

@@ -34,7 +34,7 @@ def test_datasets_are_what_their_specs_say_and_never_change(name):
         == {
             "edges2digits": "f20c28ae8ecdb810",
             "thin2bold": "6ca9c83fa4ea8a48",
-            "pose": "f5c8e22f7c86f25f",
+            "pose": "febf19fee6d6c66c",
             "slant": "1b2b28d5fec09d06",
         }[name]
     )
@@ -91,25 +91,28 @@ def test_moving_turns_counter_clockwise_and_then_shifts(turn, shift):
     np.testing.assert_array_equal(moved, resampled(image[0, 0].numpy(), 3.5 - before[1], before[0] + 3.5))
 
 
-def test_figures_stand_upright_and_turn_with_their_pose():
+def test_key_points_stand_upright_and_turn_with_their_pose():
     turns = torch.tensor([0.0, math.pi / 2, 0.0]).double()
     shifts = torch.tensor([[0.0, 0.0], [0.0, 0.0], [1.0, -1.0]]).double()
-    upright, left, shifted = data.figures(turns, shifts)[:, 0].long()
-    head = (upright == 16).nonzero().double().mean(0)
-    assert head.tolist() == [1.0, 3.5], "above the middle"
-    assert 0 < int(upright[3:].max()) <= 8, "the body is paler than the head"
-    assert torch.equal(upright, upright.flip(1)), "even in itself"
-    assert torch.equal(left, upright.rot90()), "counter-clockwise"
-    assert torch.equal(shifted[1:, 1:], upright[:-1, :-1]), "right and down"
+    upright, left, shifted = data.key_points(turns, shifts).long()
+    rows, columns = torch.meshgrid(*[torch.arange(8.0).double()] * 2, indexing="ij")
+    for channel, (right, up) in zip(upright, data.KEY_POINTS, strict=True):
+        ink = channel / channel.sum()
+        assert (ink * columns).sum().item() == pytest.approx(3.5 + right, abs=0.01)
+        assert (ink * rows).sum().item() == pytest.approx(3.5 - up, abs=0.06)
+    assert upright.amax() == 16
+    assert torch.equal(upright, upright.flip(2)), "even in itself"
+    assert torch.equal(left, upright.rot90(1, (1, 2))), "counter-clockwise"
+    assert torch.equal(shifted[:, 1:, 1:], upright[:, :-1, :-1]), "right and down"
 
 
-def test_a_pose_is_told_by_its_figure_alone():
-    """The pose read off the figure, by trying poses, moves the digit to where its pair has it."""
+def test_a_pose_is_told_by_its_key_points_alone():
+    """The pose read off the key points, by trying poses, moves the digit to where its pair has it."""
     d = data.pose()
     tried = torch.cartesian_prod(torch.linspace(-data.TURN, data.TURN, 15), *[torch.linspace(-1, 1, 7)] * 2).double()
-    drawn = data.figures(tried[:, 0], tried[:, 1:]).flatten(1).float()
+    drawn = data.key_points(tried[:, 0], tried[:, 1:]).flatten(1).float()
     few = slice(0, 50)
-    best = tried[torch.cdist(d.source.heldout[few, 1].flatten(1).float(), drawn).argmin(1)]
+    best = tried[torch.cdist(d.source.heldout[few, 1:].flatten(1).float(), drawn).argmin(1)]
     told = data.moved(WHOLE.heldout[few], best[:, 0], best[:, 1:])
 
     def error(x):

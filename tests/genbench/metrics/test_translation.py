@@ -222,27 +222,49 @@ def test_the_copy_is_the_sources_first_channels_in_the_targets_levels():
         anchor.Copy(Setting("copy", "digits", WHOLE))
 
 
-def test_a_cell_shows_channels_translation_and_target_beside_each_other(tmp_path):
-    spec = SampleSpec((2, 1, 2), 6)
-    sources = torch.arange(6, dtype=torch.uint8)[:, None, None, None] * torch.ones(1, 2, 1, 2, dtype=torch.uint8)
-    sources[:, 1] = 5 - sources[:, 0]
-    targets, white = sources[:, :1], SampleSpec((1, 1, 2), 6)
-    pictures.save_beside([(sources, spec), (targets, white)], tmp_path / "cells.png")
+def test_a_cell_shows_parts_beside_each_other_below_their_headings(tmp_path):
+    spec = SampleSpec((1, 1, 2), 6)
+    first = torch.arange(6, dtype=torch.uint8)[:, None, None, None].expand(6, 1, 1, 2)
+    pictures.save_beside([("a", first, spec), ("b", 5 - first, spec), ("c", first, spec)], tmp_path / "cells.png")
     with Image.open(tmp_path / "cells.png") as image:
         pixels = np.asarray(image)
-    scale = math.ceil(800 / (5 * 9 + 1))
-    small = pixels[::scale, ::scale]
-    assert np.array_equal(small.repeat(scale, 0).repeat(scale, 1), pixels)
-    assert small.shape == (2 * 2 + 1, 5 * 9 + 1, 3)
+    headings, grid = pixels[: pictures.HEADING], pixels[pictures.HEADING :]
+    scale = math.ceil(pictures.WIDTH_BESIDE / (4 * 9 + 1))
+    small = grid[::scale, ::scale]
+    assert np.array_equal(small.repeat(scale, 0).repeat(scale, 1), grid)
+    assert small.shape == (2 * 2 + 1, 4 * 9 + 1, 3)
     assert (small == small[..., :1]).all(), "grey"
     border, divider = pictures.BORDER, pictures.DIVIDER
     second = [51, 51, border, 204, 204, border, 51, 51]
     assert small[1, 9:19, 0].tolist() == [divider, *second, divider]
-    assert small[3, :10, 0].tolist() == [divider, 255, 255, border, 0, 0, border, 255, 255, divider]
+    assert small[3, :19, 0].tolist()[9:] == [divider, 255, 255, border, 0, 0, border, 255, 255, divider]
     assert (small[0] == divider).all()
+    dark = np.flatnonzero((headings < 200).any((0, 2))) / scale
+    for cell in range(4):
+        for part in range(3):
+            left = 9 * cell + 1 + 3 * part
+            assert ((left < dark) & (dark < left + 2)).any(), "a heading above each part"
     sequences = SampleSpec((2,), 6)
-    pictures.save_beside([(targets[:, 0, 0], sequences)] * 2, tmp_path / "none.png")
+    pictures.save_beside([("a", first[:, 0, 0], sequences)] * 2, tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("board", "headings"),
+    [
+        ("edges2digits", ["source", "output", "target"]),
+        ("thin2bold", ["source", "output"]),
+        ("pose", ["source", "condition", "output", "target"]),
+    ],
+)
+def test_what_a_model_is_told_beside_an_image_is_its_condition(board, headings):
+    d = getattr(data, board)()
+    parts = pictures.translations(d, d.heldout[:5])
+    assert [heading for heading, _, _ in parts] == headings
+    assert all(tuple(items.shape[1:]) == spec.shape == (1, 8, 8) for _, items, spec in parts)
+    if board == "pose":
+        told = d.source.heldout[:5, 1:]
+        assert torch.equal(parts[1][1][:, 0], torch.stack([told[:, channel] for channel in range(4)]).amax(0))
 
 
 @pytest.mark.parametrize(("board", "images"), [("edges2digits", 3), ("thin2bold", 2), ("pose", 4)])
@@ -254,4 +276,4 @@ def test_a_run_draws_sources_beside_translations(board, images, tmp_path):
     with Image.open(tmp_path / "samples" / "copy.png") as image:
         width, height = image.size
     columns, rows = pictures.COLUMNS_BESIDE * 9 * images + 1, pictures.ROWS_BESIDE * 9 + 1
-    assert (width / columns) == (height / rows), "60 cells, each of so many images"
+    assert (width / columns) == ((height - pictures.HEADING) / rows), "60 cells, each of so many images"

@@ -27,9 +27,7 @@ def datasets() -> list[Card]:
         Card("tones", "genbench.data.tones:tones", "short harmonic tones, 8-bit mu-law at 8 kHz"),
         Card("edges2digits", "genbench.data.translation:edges2digits", "outlines of the digits, and the digits"),
         Card("thin2bold", "genbench.data.translation:thin2bold", "half of the digits, and the other half made bold"),
-        Card(
-            "pose", "genbench.data.translation:pose", "turned digits and key points of a pose, and the digits in it"
-        ),
+        Card("pose", "genbench.data.translation:pose", "turned digits and key points of a pose, and the digits in it"),
         Card("slant", "genbench.data.translation:slant", "leaning digits and a slant, and the digits at that slant"),
         Card("mnist", "genbench.data.mnist:mnist", "28x28 handwritten digits, 256 levels"),
         Card("edges2mnist", "genbench.data.edges2mnist:edges2mnist", "outlines of MNIST's digits, and the digits"),

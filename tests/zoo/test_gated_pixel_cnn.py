@@ -10,8 +10,9 @@ from genbench.errors import InputError, ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
 from zoo.autoregressive import pixel_cnn
-from zoo.autoregressive.gated_pixel_cnn import ConditionalPixelCNN, Config, GatedPixelCNN, Part
+from zoo.autoregressive.gated_pixel_cnn import ConditionalPixelCNN, Config, GatedPixelCNN
 from zoo.autoregressive.pixel_cnn import PixelCNN
+from zoo.autoregressive.raster import Part, WholeImage
 
 SMALL = Config(width=6, blocks=2, kernel=3, steps=10, batch=8)
 
@@ -65,7 +66,7 @@ def test_plain_masks_leave_a_blind_spot_where_the_two_stacks_leave_none():
     plain_config = pixel_cnn.Config(width=8, blocks=7, kernel=3)
     plain = model((1, 3, 8), 3, plain_config, scale=0.7, kind=PixelCNN)
     gated = model((1, 3, 8), 3, Config(width=8, blocks=7, kernel=3), scale=0.7)
-    blind = dependence(lambda x: plain.logits(x, pixel_cnn.WholeImage()), plain.spec, [16]).reshape(3, 8)
+    blind = dependence(lambda x: plain.logits(x, WholeImage()), plain.spec, [16]).reshape(3, 8)
     assert blind[:2].tolist() == [[True] * 3 + [False] * 5, [True] * 2 + [False] * 6]
     assert dependence(gated.logits, gated.spec, [16]).reshape(3, 8)[:2].all()
 

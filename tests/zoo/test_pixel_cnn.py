@@ -9,7 +9,8 @@ from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
-from zoo.autoregressive.pixel_cnn import Config, OnePixel, PixelCNN, WholeImage
+from zoo.autoregressive.pixel_cnn import Config, PixelCNN
+from zoo.autoregressive.raster import Part, WholeImage
 
 SMALL = Config(width=8, blocks=2, steps=10, batch=8)
 
@@ -150,8 +151,8 @@ def test_what_it_cannot_model_is_refused():
 def test_one_image_costs_about_one_pass():
     """Sampling computes every layer once for each pixel: its filters see H x W windows, not (H x W) ** 2."""
     net, windows = model((1, 6, 6), 3), []
-    original = OnePixel.convolve
+    original = Part.convolve
     with pytest.MonkeyPatch.context() as patch, scoped(8, "test"):
-        patch.setattr(OnePixel, "convolve", lambda view, *rest: windows.append(1) or original(view, *rest))
+        patch.setattr(Part, "convolve", lambda view, *rest: windows.append(1) or original(view, *rest))
         net.sample(2)
     assert len(windows) == 36 * (1 + len(net.blocks))

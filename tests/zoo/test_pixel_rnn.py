@@ -8,8 +8,8 @@ from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
-from zoo.autoregressive.pixel_cnn import WholeImage
 from zoo.autoregressive.pixel_rnn import Config, DiagonalBiLSTM, DiagonalDirection, RowLayer, RowLSTM, skew, unskew
+from zoo.autoregressive.raster import WholeImage
 
 SMALL = Config(width=6, layers=2, kernel=3, steps=10, batch=8)
 KINDS = pytest.mark.parametrize("kind", [RowLSTM, DiagonalBiLSTM])

@@ -8,7 +8,7 @@ from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import InputError, ModelError
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
-from zoo.autoregressive.pixel_cnn import WholeImage
+from zoo.autoregressive.raster import WholeImage
 from zoo.vae.codes import PATIENCE, CodePrior, Quantiser, perplexity
 from zoo.vae.vq_vae import VQVAE, Config, PriorConfig, VQVAEPixelCNN
 

@@ -5,7 +5,7 @@ from scipy import stats
 from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.likelihood import every_state
 from genbench.seeding import scoped
-from zoo.autoregressive.pixel_cnn import WholeImage
+from zoo.autoregressive.raster import WholeImage
 from zoo.vae.vq_vae_2 import VQVAE2, Config, Priors
 
 TINY = SampleSpec((1, 3, 3), 2)  # bottom 2 x 2, top 1 x 1

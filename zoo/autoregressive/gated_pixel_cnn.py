@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from genbench.contracts import Budget, Dataset, SampleSpec
 from genbench.errors import ModelError
-from zoo.autoregressive.pixel_cnn import MaskedConv2d, WholeImage
-from zoo.autoregressive.raster import RasterModel
+from zoo.autoregressive.pixel_cnn import MaskedConv2d
+from zoo.autoregressive.raster import Part, RasterModel, View, WholeImage
 from zoo.training import Options, in_batches, learnt, minimise, validated
 
 CLASSES = 10
@@ -101,41 +101,6 @@ class LeftConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.at_centre(F.pad(x, (self.margins[0], 0)))
-
-
-class Part:
-    """How a stack sees an image in sampling: `columns` of one `row`, with the layers' inputs at what came before.
-
-    All that a layer needs of the past lies within its filter, so one image costs about one pass over the whole image.
-    """
-
-    def __init__(self, n: int, height: int, width: int) -> None:
-        self.n, self.height, self.width = n, height, width
-        self.row, self.columns = 0, slice(0, width)
-        self.inputs: dict[nn.Module, Tensor] = {}
-
-    def keep(self, layer: RowsConv2d | LeftConv2d, x: Tensor) -> Tensor:
-        """Note the layer's input at this part (n, inputs, 1, columns); returns all of them with the layer's padding."""
-        left, right, above = layer.margins
-        if layer not in self.inputs:
-            self.inputs[layer] = x.new_zeros(self.n, x.shape[1], self.height + above, left + self.width + right)
-        here = slice(left + self.columns.start, left + self.columns.stop)
-        self.inputs[layer][:, :, self.row + above, here] = x[:, :, 0]
-        return self.inputs[layer]
-
-    def convolve(self, layer: RowsConv2d | LeftConv2d, x: Tensor) -> Tensor:
-        """The layer's output at this part for its input there, (n, inputs, 1, columns), which is kept for later."""
-        left, right, above = layer.margins
-        rows = slice(self.row, self.row + above + 1)
-        columns = slice(self.columns.start, left + self.columns.stop + right)
-        return layer.at_centre(self.keep(layer, x)[:, :, rows, columns])
-
-    def crop(self, planes: Tensor) -> Tensor:
-        """The planes (features, H, W) at this part: (features, 1, columns)."""
-        return planes[:, self.row : self.row + 1, self.columns]
-
-
-View = WholeImage | Part
 
 
 class Told(NamedTuple):

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genbench.contracts import SampleSpec
-from zoo.autoregressive.raster import RasterModel
+from zoo.autoregressive.raster import Part, RasterModel, View, WholeImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class MaskedConv2d(nn.Conv2d):
 
     def __init__(self, channels: int, inputs: int, outputs: int, kernel: int, mask: Literal["A", "B"]) -> None:
         self.reach = kernel // 2
+        self.margins = self.reach, self.reach, self.reach
         # The mask would hide the rows below the centre altogether: the filter does without them.
         super().__init__(inputs, outputs, (self.reach + 1, kernel))
         source, target = torch.arange(inputs) * channels // inputs, torch.arange(outputs)[:, None] * channels // outputs
@@ -77,50 +78,6 @@ class MaskedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.at_centre(F.pad(x, (self.reach, self.reach, self.reach, 0)))
-
-
-class WholeImage:
-    """How the network sees an image in training: all pixels at once."""
-
-    def convolve(self, layer: MaskedConv2d, x: Tensor) -> Tensor:
-        """The layer's output for its input (n, inputs, H, W)."""
-        return layer(x)
-
-    def crop(self, planes: Tensor) -> Tensor:
-        """The part of the planes (features, H, W) that is looked at."""
-        return planes
-
-
-class OnePixel:
-    """How the network sees an image in sampling: at `row` and `column`, with the layers' inputs at the pixels before.
-
-    All that a layer needs of the past lies within its filter, so one image costs about one pass over the whole image.
-    """
-
-    def __init__(self, n: int, height: int, width: int) -> None:
-        self.n, self.height, self.width = n, height, width
-        self.row = self.column = 0
-        self.inputs: dict[MaskedConv2d, Tensor] = {}
-
-    def keep(self, layer: MaskedConv2d, x: Tensor) -> Tensor:
-        """Note the layer's input at this pixel (n, inputs, 1, 1); returns all of them with the layer's padding."""
-        r = layer.reach
-        if layer not in self.inputs:
-            self.inputs[layer] = x.new_zeros(self.n, x.shape[1], self.height + r, self.width + 2 * r)
-        self.inputs[layer][:, :, self.row + r, self.column + r] = x[:, :, 0, 0]
-        return self.inputs[layer]
-
-    def convolve(self, layer: MaskedConv2d, x: Tensor) -> Tensor:
-        """The layer's output at this pixel for its input there, (n, inputs, 1, 1), which is kept for later pixels."""
-        i, j = self.row, self.column
-        return layer.at_centre(self.keep(layer, x)[:, :, i : i + layer.reach + 1, j : j + 2 * layer.reach + 1])
-
-    def crop(self, planes: Tensor) -> Tensor:
-        """The planes (features, H, W) at this pixel: (features, 1, 1)."""
-        return planes[:, self.row, self.column, None, None]
-
-
-View = WholeImage | OnePixel
 
 
 class ResidualBlock(nn.Module):
@@ -181,10 +138,11 @@ class PixelCNN(RasterModel):
 
     def draw(self, n: int, psi: float) -> Tensor:
         x = torch.zeros(n, *self.spec.shape, dtype=torch.uint8, device=self.device)
-        view = OnePixel(n, self.height, self.width)
+        view = Part(n, self.height, self.width)
         for view.row in range(self.height):
-            for view.column in range(self.width):
-                pixel = x[:, :, view.row, view.column, None, None]
+            for column in range(self.width):
+                view.columns = slice(column, column + 1)
+                pixel = x[:, :, view.row, column, None, None]
                 # Each pass completes one more channel's features; the last leaves all of them as a full pass would.
                 for channel in range(self.channels):
                     logits = self.logits(pixel, view)[:, channel, :, 0, 0]

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genbench.contracts import SampleSpec
-from zoo.autoregressive.pixel_cnn import MaskedConv2d, WholeImage
-from zoo.autoregressive.raster import RasterModel
+from zoo.autoregressive.pixel_cnn import MaskedConv2d
+from zoo.autoregressive.raster import RasterModel, WholeImage
 
 
 @dataclass(frozen=True, slots=True)

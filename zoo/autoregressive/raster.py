@@ -3,13 +3,14 @@
 Lecture topic: autoregressive models. p(x) = prod_d p(x_d | x_1, ..., x_(d-1)) in raster order, the channels of a pixel
 one after the other, each conditional a softmax over the levels.
 
-References: A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu, "Pixel Recurrent Neural Networks" (2016).
+References: A. van den Oord, N. Kalchbrenner and K. Kavukcuoglu, "Pixel Recurrent Neural Networks" (2016); P.
+Ramachandran et al., "Fast Generation for Convolutional Autoregressive Models" (2017), for the reuse of activations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +23,63 @@ from zoo.training import Options, in_batches, minimise, sizes, validated
 MARKS = 16  # of the thermometer on which a level is read
 NUMBERS_AT_ONCE = 2**24
 SAMPLES_AT_ONCE, NUMBERS_KEPT = 200, 2**27  # a pixel of 200 images takes little longer than one of 40
+
+
+class Causal(Protocol):
+    """A convolution of images that looks at no later pixel: `margins` pixels to the left, to the right and above."""
+
+    margins: tuple[int, int, int]
+
+    def __call__(self, x: Tensor, /) -> Tensor: ...  # (n, inputs, H, W), with its own padding
+
+    def at_centre(self, windows: Tensor, /) -> Tensor: ...  # without: where the whole filter fits
+
+
+class WholeImage:
+    """How a network sees an image in training: all pixels at once."""
+
+    def convolve(self, layer: Causal, x: Tensor) -> Tensor:
+        """The layer's output for its input (n, inputs, H, W)."""
+        return layer(x)
+
+    def crop(self, planes: Tensor) -> Tensor:
+        """The part of the planes (features, H, W) that is looked at."""
+        return planes
+
+
+class Part:
+    """How a network sees an image in sampling: `columns` of one `row`, with the layers' inputs at what came before.
+
+    All that a layer needs of the past lies within its filter, so one image costs about one pass over the whole image.
+    """
+
+    def __init__(self, n: int, height: int, width: int) -> None:
+        self.n, self.height, self.width = n, height, width
+        self.row, self.columns = 0, slice(0, width)
+        self.inputs: dict[Causal, Tensor] = {}
+
+    def keep(self, layer: Causal, x: Tensor) -> Tensor:
+        """Note the layer's input at this part (n, inputs, 1, columns); returns all of them with the layer's padding."""
+        left, right, above = layer.margins
+        if layer not in self.inputs:
+            self.inputs[layer] = x.new_zeros(self.n, x.shape[1], self.height + above, left + self.width + right)
+        here = slice(left + self.columns.start, left + self.columns.stop)
+        self.inputs[layer][:, :, self.row + above, here] = x[:, :, 0]
+        return self.inputs[layer]
+
+    def convolve(self, layer: Causal, x: Tensor) -> Tensor:
+        """The layer's output at this part for its input there, (n, inputs, 1, columns), which is kept for later."""
+        left, right, above = layer.margins
+        rows = slice(self.row, self.row + above + 1)
+        columns = slice(self.columns.start, left + self.columns.stop + right)
+        return layer.at_centre(self.keep(layer, x)[:, :, rows, columns])
+
+    def crop(self, planes: Tensor) -> Tensor:
+        """The planes (features, H, W) at this part: (features, 1, columns)."""
+        return planes[:, self.row : self.row + 1, self.columns]
+
+
+View = WholeImage | Part
 
 
 class RasterModel(Model):

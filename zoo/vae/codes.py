@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genbench.errors import InputError
-from zoo.autoregressive.pixel_cnn import MaskedConv2d, OnePixel, ResidualBlock, View, WholeImage
+from zoo.autoregressive.pixel_cnn import MaskedConv2d, ResidualBlock
+from zoo.autoregressive.raster import Part, View, WholeImage
 
 PATIENCE = 20  # training steps that a code may go unused
 
@@ -148,10 +149,11 @@ class CodePrior(nn.Module):
         if not psi > 0:
             raise InputError(f"psi must be positive, got {psi}")
         codes = torch.zeros(n, *self.grid, dtype=torch.int64, device=self.position.device)
-        view = OnePixel(n, *self.grid)
+        view = Part(n, *self.grid)
         for view.row in range(self.grid[0]):
-            for view.column in range(self.grid[1]):
-                here = codes[:, view.row, view.column, None, None]
+            for column in range(self.grid[1]):
+                view.columns = slice(column, column + 1)
+                here = codes[:, view.row, column, None, None]
                 logits = self.logits(self.one_hot(here), view, condition)[:, :, 0, 0]
                 here[:, 0, 0] = torch.multinomial((logits / psi).softmax(1), 1)[:, 0]
                 # Mask A hid the code from its own position, but the positions to come do see it.

@@ -1,7 +1,10 @@
-"""A result row for tests of storage and boards."""
+"""Result rows for tests of storage and boards, and what a board shows of them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from genbench.leaderboard.rendering import sheet
 from genbench.storage.results import Result
 
 ROW = Result(
@@ -36,3 +39,25 @@ ROW = Result(
     model_seconds=2.0,
     features_seconds=0.5,
 )
+
+COLUMNS = {
+    "fid": {"title": "FID", "better": "lower", "place": 0},
+    "is": {"title": "IS", "better": "higher", "place": 1},
+    "nll": {"title": "NLL", "better": "lower", "place": 2, "unit": "nats"},
+}
+
+
+def row(model, column, value, **changes):
+    status = "ok" if value is not None else changes.pop("status", "unsupported")
+    stderr = changes.pop("stderr", 0.5) if value is not None else None
+    about = COLUMNS.get(column, {})
+    return replace(ROW, model=model, column=column, value=value, stderr=stderr, status=status, **about, **changes)
+
+
+def formatted(board):
+    shown = sheet(board)
+    return shown.heads, shown.lines
+
+
+def order(board):
+    return [model for model, _ in board.cells]

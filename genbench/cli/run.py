@@ -32,11 +32,15 @@ HOME = Path("leaderboards")
     "-m",
     "models",
     multiple=True,
-    help="NAME, module:factory, samples (.npz, .npy, a folder), TorchScript (.pt) or torch.export (.pt2); repeatable.  "
-    "[default: the board's]",
+    help="NAME, NAME@SEED (see train), module:factory, samples (.npz, .npy, a folder), TorchScript (.pt) or "
+    "torch.export (.pt2); repeatable.  [default: the board's]",
 )
 @options.metrics
-@click.option("-n", type=click.IntRange(min=1), help="Samples to draw from each model. Default: the benchmark's.")
+@click.option(
+    "-n",
+    type=click.IntRange(min=1),
+    help="Samples to draw from every model.  [default: the benchmark's, or 1,000 where a model's card says so]",
+)
 @click.option("--features", help="Extractor in place of the benchmark's own: NAME or module:factory.")
 @options.weights
 @options.precision
@@ -71,6 +75,9 @@ HOME = Path("leaderboards")
 )
 @options.as_json
 @options.computing
+@click.option(
+    "--seeds", help="Several seeds of sampling, as 0,1,2, of which the board shows the means.  [default: --seed]"
+)
 @shared_work
 def run(
     benchmark: str | None,
@@ -94,6 +101,7 @@ def run(
     seed: int,
     device: str,
     data_root: Path | None,
+    seeds: str | None,
 ) -> None:
     """Evaluate models on BENCHMARK (a name, a folder of images or WAV files, or an .npz) and print its board.
 
@@ -114,6 +122,7 @@ def run(
         raise InputError(f"--all runs every benchmark; leave {benchmark} or --all out")
     if jobs > 1 and processes.size() > 1:
         raise InputError("--jobs starts processes of its own; leave it or torchrun out")
+    all_seeds = [seed] if seeds is None else _parsed(seeds)
     devices.check(device)
     computing = Computing(device, precision, weights)
     failed = False
@@ -126,18 +135,30 @@ def run(
         for warning in task.warnings():
             click.echo(f"warning: {warning}", err=True)
         folder = _folder(task, out, everything)
-        with Shown() as progress:
-            plan = running.Options(
-                seed, device, folder, fresh, save_samples, isolate, timeout, Draw(folder / "samples"), batch_size
-            )
-            if jobs > 1 and len(cards) > 1:
-                outcome = side_by_side.run(loading, cards, plan, jobs, progress)
-            else:
-                outcome = running.run(task, cards, plan, progress)
+        outcome = running.Outcome()
+        for number, each in enumerate(all_seeds):
+            # What is drawn and saved of samples are those of the first seed.
+            saved, drawn = (None, None) if number else (save_samples, Draw(folder / "samples"))
+            plan = running.Options(each, device, folder, fresh, saved, isolate, timeout, drawn, batch_size)
+            with Shown() as progress:
+                if jobs > 1 and len(cards) > 1:
+                    done = side_by_side.run(loading, cards, plan, jobs, progress)
+                else:
+                    done = running.run(task, cards, plan, progress)
+            outcome.rows += done.rows
+            outcome.computed += done.computed
         processes.from_first(lambda: _show(outcome, task, folder, as_json, (chosen, top)))  # noqa: B023
         failed |= bool(outcome.failures)
     if failed:
         sys.exit(1)
+
+
+def _parsed(seeds: str) -> list[int]:
+    """Seeds separated by commas. Raises InputError for anything else."""
+    try:
+        return list(dict.fromkeys(int(seed) for seed in seeds.split(",")))
+    except ValueError as error:
+        raise InputError(f"--seeds must read 0,1,2, not {seeds!r}") from error
 
 
 def cards_on(benchmark: str) -> list[ModelCard]:
@@ -184,19 +205,20 @@ def _show(outcome: Outcome, task: Task, folder: Path, as_json: bool, part: tuple
     """Save and print the board of everything in the folder; the run's own protocol decides where there are several."""
     from genbench.cli.console import output
     from genbench.leaderboard import boards
+    from genbench.storage.names import training
 
     if as_json:
         for row in outcome.rows:
             click.echo(json.dumps(asdict(row)))
     rows = boards.read(folder, task.benchmark.name)
-    items = boards.items(folder)
-    boards.Board.of(rows, items=items).save(folder)
+    items, records = boards.items(folder), boards.records(folder)
+    boards.Board.of(rows, items=items, records=records).save(folder)
     if as_json:
         return
     protocols = {column.name: task.protocol.fingerprint(m) for m in task.metrics for column in m.columns}
-    named = sorted({row.model for row in outcome.rows}) if len(outcome.rows) else []
+    named = sorted({name for row in outcome.rows for name in (row.model, training(row.model)[0])})
     columns, top = part
-    board = boards.Board.of(rows, protocols, items=items)
+    board = boards.Board.of(rows, protocols, items=items, records=records)
     board.show(output(), columns=columns, top=top, always=named)
     where = f" (its own protocol: {task.variant})" if task.variant else ""
     click.echo(f"{folder}/{where}: results.jsonl, leaderboard.csv, leaderboard.md, samples/*.png", err=True)

@@ -48,6 +48,9 @@ def train(
     A training that is interrupted (Ctrl-C) or whose losses are no longer finite leaves its last good state behind, and
     the same command with --resume goes on from it; after a divergence with half the learning rate.
 
+    MODEL@SEED is trained with that seed and has a checkpoint of its own beside the model's: boards show the mean of a
+    model's trainings.
+
     With --all (and --benchmark to keep to one) an interrupted run goes on where it stopped, and a later one trains what
     has changed; --all --fresh trains everything again.
     """

@@ -10,6 +10,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,6 +30,7 @@ from genbench.plugins.arrays import plain
 from genbench.plugins.cards import ModelCard
 from genbench.plugins.guard import attribute, guarded
 from genbench.plugins.interruptions import printable, shown
+from genbench.storage.names import training
 
 PROBE = 16  # samples whose bytes identify a generator that declares no version
 MOST = 1e-6  # nats by which rounding may lift the log of a mass above 0
@@ -49,7 +51,8 @@ MEMBERS = {
 def resolve(name: str) -> ModelCard:
     """The card of a model's name, or a card for a file or folder (see `adapters`), or for ``module:factory``.
 
-    A registered name wins over a folder of that name. Raises RegistryError for what is none of them.
+    A registered name wins over a folder of that name. ``MODEL@SEED`` is the training of a model by that seed, which has
+    a checkpoint of its own. Raises RegistryError for what is none of them.
     """
     if not name.isprintable():
         raise RegistryError(f"{shown(name)} is no name of a model: it holds characters that cannot be printed")
@@ -59,6 +62,9 @@ def resolve(name: str) -> ModelCard:
         return ModelCard(name, name, "given by its module")
     if Path(name).exists() and (os.sep in name or not registry.is_named("models", name)):
         return _card_of_path(name)
+    model, seed = training(name)
+    if seed is not None and not registry.is_named("models", name):
+        return replace(registry.find("models", model), name=name)
     return registry.find("models", name)
 
 

@@ -18,7 +18,7 @@ from genbench.plugins import registry
 from genbench.plugins.cards import ModelCard
 from genbench.plugins.guard import attribute, guarded, watching
 from genbench.storage import atomic, cache, snapshots
-from genbench.storage.names import file_name
+from genbench.storage.names import file_name, training
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
 COLUMNS = ("benchmark", "model", "seed", "budget", "seconds", "version")  # of the log of trainings
@@ -58,9 +58,12 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
     """Build a fresh model, fit it under a scoped seed and save it with its record.
 
     The old checkpoint is replaced only once training has succeeded; until then the last good state is kept in the
-    cache folder, and a plan to resume goes on from it. Raises ModelError for a model that cannot be trained, whose
-    training breaks, or which has nothing to go on from.
+    cache folder, and a plan to resume goes on from it. A model that is named by a seed, as ``dcgan@1``, is trained with
+    that seed in place of the plan's, as the model itself would be. Raises ModelError for a model that cannot be
+    trained, whose training breaks, or which has nothing to go on from.
     """
+    model_name, seed = training(card.name)
+    plan = plan if seed is None else replace(plan, seed=seed)
     board = benchmarks.find(benchmark)
     dataset = benchmarks.load_dataset(board, plan.data_root)
     setting = benchmarks.setting(board, card.name, dataset, plan.device, trained=False)
@@ -68,7 +71,7 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
     state = kept_state(card, benchmark, plan, dataset)
     if plan.resume:
         state.resume()
-    with seeding.scoped(plan.seed, "train", card.name), watching(card.name):
+    with seeding.scoped(plan.seed, "train", model_name), watching(card.name):
         model = _fresh(card, setting)
         if not generators.offers(model, "training"):
             raise ModelError(f"{card.name} has nothing to train: it defines no fit and save")

@@ -88,6 +88,17 @@ def items(*folders: Path | str) -> Lookup:
     return Lookup(folders=[path.parent if path.suffix == ".jsonl" else path for path in paths])
 
 
+def records(*folders: Path | str) -> dict[str, dict[str, object]]:
+    """What the fingerprints of protocols stand for that lie beside the rows of results folders.
+
+    Raises ResultsError for a file of them that is damaged.
+    """
+    known: dict[str, dict[str, object]] = {}
+    for path in map(Path, folders):
+        known |= results.protocols(path if path.suffix == ".jsonl" else path / "results.jsonl")
+    return known
+
+
 def boards(folders: Iterable[Path | str], sort: str | None = None, as_of: str | None = None) -> list[Board]:
     """One board per benchmark over the rows of all folders together, of rows until a time where one is given.
 
@@ -103,7 +114,11 @@ def boards(folders: Iterable[Path | str], sort: str | None = None, as_of: str | 
         rows.sort(key=lambda row: row.moment)
     names = dict.fromkeys(row.benchmark for row in rows)
     chosen_items = items(*chosen)
-    return [Board.of([row for row in rows if row.benchmark == name], sort=sort, items=chosen_items) for name in names]
+    known = records(*chosen)
+    return [
+        Board.of([row for row in rows if row.benchmark == name], sort=sort, items=chosen_items, records=known)
+        for name in names
+    ]
 
 
 def readable(folders: Iterable[Path]) -> list[Path]:

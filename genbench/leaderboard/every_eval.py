@@ -1,4 +1,4 @@
-"""Boards in the schema of Every Eval Ever, version 0.2.2: one record per model and seed, its numbers with their errors.
+"""Boards in the schema of Every Eval Ever, version 0.2.2: one record per row, its numbers with their errors.
 
 Reference: github.com/evaleval/every_eval_ever, ``eval.schema.json``.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from genbench.leaderboard.ranking import Key, Ranking
+from genbench.leaderboard.choosing import Key
+from genbench.leaderboard.means import seeds_text
+from genbench.leaderboard.ranking import Ranking
 from genbench.storage.results import Result
 
 SCHEMA = "0.2.2"
@@ -30,14 +32,14 @@ def records(board: Ranking) -> Iterator[dict[str, Any]]:
 
 
 def _record(board: Ranking, key: Key, rows: list[Result]) -> dict[str, Any]:
-    model, seed = key
+    model, seeds = key[0], board.seeds_of(key)
     last = max(rows, key=lambda row: row.moment)
     software = dict(part.split("=", 1) for part in last.software.split() if "=" in part)
     time = str(int(last.moment.timestamp()))
-    identity = {"version": last.model_version, "device": last.device, "seed": str(seed)}
+    identity = {"version": last.model_version, "device": last.device, "seed": seeds_text(seeds)}
     return {
         "schema_version": SCHEMA,
-        "evaluation_id": f"genbench-{board.benchmark}/{model}/seed-{seed}-{time}",
+        "evaluation_id": f"genbench-{board.benchmark}/{model}/seed-{'-'.join(map(str, seeds))}-{time}",
         "evaluation_timestamp": last.time,
         "retrieved_timestamp": time,
         "source_metadata": {
@@ -52,11 +54,11 @@ def _record(board: Ranking, key: Key, rows: list[Result]) -> dict[str, Any]:
             "additional_details": software,
         },
         "model_info": {"name": model, "id": f"genbench/{model}", "additional_details": identity},
-        "evaluation_results": [_result(board, row) for row in rows],
+        "evaluation_results": [_result(board, row, seeds_text(seeds)) for row in rows],
     }
 
 
-def _result(board: Ranking, row: Result) -> dict[str, Any]:
+def _result(board: Ranking, row: Result, seeds: str) -> dict[str, Any]:
     metric: dict[str, Any] = {
         "metric_id": f"genbench.{row.column}",
         "metric_name": row.title,
@@ -83,7 +85,7 @@ def _result(board: Ranking, row: Result) -> dict[str, Any]:
             "details": {name: text for name, text in details.items() if text},
             "uncertainty": _uncertainty(row),
         },
-        "generation_config": {"additional_details": {"samples": str(row.n), "seed": str(row.seed)}},
+        "generation_config": {"additional_details": {"samples": str(row.n), "seed": seeds}},
     }
 
 

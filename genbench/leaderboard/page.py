@@ -118,7 +118,7 @@ def _table(board: Ranking, name: str) -> Shown:
         name,
         board.title,
         next((head for head in heads if head.name == board.sorted_by), None),
-        len({seed for _, seed in board.cells}) > 1,
+        len({board.seeds_of(key) for key in board.cells}) > 1,
         isinstance(board.about["n"], list),
         [(group, len(columns)) for group, columns in groups],
         heads,

@@ -7,7 +7,9 @@ References: T. Dietterich, "Approximate Statistical Tests for Comparing Supervis
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+from genbench.leaderboard.means import Mean
 from genbench.storage.log_probs import Items, Lookup
 from genbench.storage.results import Result
 
@@ -25,11 +27,31 @@ def paired_error(first: Items, second: Items, nats: float) -> float | None:
     return math.hypot(spread, first.error, second.error) / nats
 
 
-def error_of(first: Result, second: Result, of_first: Lookup, of_second: Lookup) -> float | None:
-    """The paired error of two rows of one column, if they have equal protocols and both rows' items are kept."""
-    if first.protocol != second.protocol:
+def error_of(first: Result | Mean, second: Result | Mean, of_first: Lookup, of_second: Lookup) -> float | None:
+    """The paired error of two rows of one column, if they have equal protocols and all items behind them are kept.
+
+    Of the mean of several seeds or trainings, the items are means, and the spread between them counts in full.
+    """
+    rows = [side.row if isinstance(side, Mean) else side for side in (first, second)]
+    if rows[0].protocol != rows[1].protocol:
         return None
-    first_items, second_items = of_first.of(first), of_second.of(second)
+    first_items, second_items = _items(first, of_first), _items(second, of_second)
     if first_items is None or second_items is None:
         return None
-    return paired_error(first_items, second_items, first_items.columns[first.column].nats)
+    error = paired_error(first_items, second_items, first_items.columns[rows[0].column].nats)
+    spreads = [side.spread for side in (first, second) if isinstance(side, Mean)]
+    return None if error is None else math.hypot(error, *spreads)
+
+
+def _items(side: Result | Mean, lookup: Lookup) -> Items | None:
+    """The items behind a row, item by item the mean where it is one."""
+    if isinstance(side, Result):
+        return lookup.of(side)
+    import numpy as np
+
+    parts = [items for row in side.rows if (items := lookup.of(row)) is not None]
+    if len(parts) < len(side.rows) or len({len(part.values) for part in parts}) > 1:
+        return None
+    values = np.average([part.values for part in parts], axis=0, weights=side.weights)
+    error = math.hypot(*(weight * part.error for weight, part in zip(side.weights, parts, strict=True)))
+    return replace(parts[0], values=values, error=error)

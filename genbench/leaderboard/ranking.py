@@ -14,8 +14,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any, Self
 
 from genbench.errors import RegistryError
-from genbench.leaderboard import pairs, ranks
-from genbench.storage import results
+from genbench.leaderboard import choosing, pairs, ranks
+from genbench.leaderboard.choosing import ANCHORS as ANCHORS
+from genbench.leaderboard.choosing import Key, Records
+from genbench.leaderboard.means import Mean, seeds_text
 from genbench.storage.formatting import ARROWS
 from genbench.storage.log_probs import Lookup
 from genbench.storage.results import Better, Result
@@ -23,13 +25,10 @@ from genbench.storage.results import Better, Result
 if TYPE_CHECKING:
     import pandas as pd
 
-ANCHORS = ("real", "noise", "copy")  # shown for comparison, and not ranked
-Key = tuple[str, int]
-
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A column as its rows describe it."""
+    """A column as its rows describe it; those of its `protocol` are ranked in it."""
 
     name: str
     title: str
@@ -38,10 +37,11 @@ class Heading:
     better: Better
     note: str
     place: int
+    protocol: str
 
     @classmethod
-    def of(cls, row: Result) -> Heading:
-        return cls(row.column, row.title, row.unit, row.digits, row.better, row.note, row.place)
+    def of(cls, row: Result, protocol: str) -> Heading:
+        return cls(row.column, row.title, row.unit, row.digits, row.better, row.note, row.place, protocol)
 
     def __str__(self) -> str:
         return f"{self.title} {ARROWS[self.better]}" + (f" ({self.unit})" if self.unit else "")
@@ -49,9 +49,10 @@ class Heading:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """One benchmark's current rows: `cells` by (model, seed) and column, and a sentence per group of rows left out.
+    """One benchmark's current rows: `cells` by (model, least seed) and column, a sentence per group of rows left out.
 
-    `items` finds the log-probabilities behind rows, by which likelihoods are compared in pairs.
+    `means` are the cells that stand for several seeds or trainings. `items` finds the log-probabilities behind rows, by
+    which likelihoods are compared in pairs.
     """
 
     benchmark: str
@@ -60,6 +61,7 @@ class Ranking:
     left_out: tuple[str, ...] = ()
     sorted_by: str = ""
     items: Lookup = dataclasses.field(default_factory=Lookup)
+    means: Mapping[Key, Mapping[str, Mean]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -68,54 +70,49 @@ class Ranking:
         protocols: Mapping[str, str] | None = None,
         sort: str | None = None,
         items: Lookup | None = None,
+        records: Records | None = None,
     ) -> Self:
         """The board of one benchmark's rows.
 
-        In each column only rows of one protocol stand: that which `protocols` names for the column, else the one that
-        most models share, the newest where that is undecided. Models are ranked by `sort`, else by the first column
-        that any of them defines.
+        In each column rows of one protocol are ranked: that which `protocols` names for the column, else the one that
+        most models share, that of the largest n, then the newest where that is undecided. Rows that differ from it in
+        n alone, as the `records` of both say, are shown and not ranked. Models are ranked by `sort`, else by the first
+        column that any of them defines.
         """
-        counting = results.current(rows)
-        by_column: dict[str, list[Result]] = {}
-        for row in counting:
-            by_column.setdefault(row.column, []).append(row)
-        chosen = {name: _shared_protocol(column_rows) for name, column_rows in by_column.items()}
-        chosen |= {name: protocol for name, protocol in (protocols or {}).items() if name in chosen}
-        cells: dict[Key, dict[str, Result]] = {}
-        outside: list[Result] = []
-        for row in counting:
-            if row.protocol == chosen[row.column]:
-                cells.setdefault((row.model, row.seed), {})[row.column] = row
-            else:
-                outside.append(row)
-        headings = [
-            Heading.of(next((row for row in reversed(column_rows) if row.protocol == chosen[name]), column_rows[-1]))
-            for name, column_rows in by_column.items()
-        ]
+        rows = list(rows)
+        chosen = choosing.chosen(rows, protocols or {}, records or {})
+        headings = [Heading.of(row, chosen.protocols[name]) for name, row in chosen.headings.items()]
         columns = tuple(sorted(headings, key=lambda heading: heading.place))
-        left_out = [row for row in outside if row.column not in cells.get((row.model, row.seed), {})]
-        board = cls(counting[0].benchmark if counting else "", columns, cells, _sentences(left_out))
-        board = replace(board, items=items or Lookup())
+        board = cls(rows[0].benchmark if rows else "", columns, chosen.cells, chosen.left_out)
+        board = replace(board, items=items or Lookup(), means=chosen.means)
         first = next((column.name for column in columns if board.defined(column)), "")
         return board.sorted(sort or first)
 
     def sorted(self, column: str) -> Self:
-        """The same board ranked by a column, in the direction that is better. Raises RegistryError for no such one."""
+        """The same board ranked by a column, in the direction that is better. Raises RegistryError for no such one.
+
+        Models of another n come after those that are ranked, anchors at their value.
+        """
         if column and column not in [heading.name for heading in self.columns]:
             raise RegistryError(unknown_column(column, self.columns))
         better = self.heading(column).better if column else "lower"
 
-        def order(key: Key) -> tuple[bool, float, Key]:
+        def order(key: Key) -> tuple[int, float, Key]:
             row = self.cells[key].get(column)
             if row is None or row.value is None:
-                return True, 0.0, key
-            return False, ranks.span(_known(row), better)[1], key
+                return 2, 0.0, key
+            apart = self.is_aside(row) and key[0] not in ANCHORS
+            return int(apart), ranks.span(_known(row), better)[1], key
 
         cells = {key: self.cells[key] for key in sorted(self.cells, key=order)}
         return replace(self, cells=cells, sorted_by=column)
 
     def heading(self, column: str) -> Heading:
         return next(heading for heading in self.columns if heading.name == column)
+
+    def is_aside(self, row: Result) -> bool:
+        """Whether a row is of another n than those that its column ranks."""
+        return row.value is not None and row.protocol != self.heading(row.column).protocol
 
     @cached_property
     def ranks(self) -> Mapping[Key, tuple[int, int]]:
@@ -135,13 +132,19 @@ class Ranking:
     def _ranked(self) -> dict[Key, Result]:
         """The rows of the column that the board is sorted by, of all but the anchors."""
         rows = {key: cells[self.sorted_by] for key, cells in self.cells.items() if self.sorted_by in cells}
-        return {key: row for key, row in rows.items() if row.value is not None and key[0] not in ANCHORS}
+        return {
+            key: row
+            for key, row in rows.items()
+            if row.value is not None and key[0] not in ANCHORS and not self.is_aside(row)
+        }
 
     @cached_property
     def _paired(self) -> dict[tuple[int, int], float]:
         """The standard error of the difference of each pair of ranked rows, by their places, that can be paired."""
         known = {}
-        for (a, first), (b, second) in combinations(enumerate(self._ranked.values()), 2):
+        column = self.sorted_by
+        sides = {key: self.means.get(key, {}).get(column) or row for key, row in self._ranked.items()}
+        for (a, first), (b, second) in combinations(enumerate(sides.values()), 2):
             error = pairs.error_of(first, second, self.items, self.items)
             if error is not None:
                 known[a, b] = error
@@ -184,19 +187,46 @@ class Ranking:
         def counted(value: int | list[int]) -> str:
             return f"{value:,}" if isinstance(value, int) else " or ".join(f"{each:,}" for each in value)
 
+        usual = Counter(self.n_of(key) for key in self.cells).most_common(1)[0][0]
+        others = [n for n in (about["n"] if isinstance(about["n"], list) else []) if n != usual]
+        marked = f" ({counted(others)} where n says so)" if others else ""
         features = about["features"] if isinstance(about["features"], str) else " and ".join(about["features"])
         return (
-            f"{self.benchmark}: {counted(about['n'])} samples against {counted(about['reference'])} real items, "
-            f"features {features}"
+            f"{self.benchmark}: {usual:,} samples{marked} against {counted(about['reference'])} real items, "
+            f"features {features}{self._on_means()}"
         )
+
+    def _on_means(self) -> str:
+        """Over what the means of the board are taken; empty where there are none."""
+        counts = [len(self.seeds_of(key)) for key in self.means]
+        trainings = [len(self.trainings_of(key)) for key in self.means]
+        parts = []
+        if max(counts, default=1) > 1:
+            each = {self.seeds_of(key) for key in self.cells}
+            parts = [f"seeds {seeds_text(each.pop())}" if len(each) == 1 else f"up to {max(counts)} seeds"]
+        if max(trainings, default=1) > 1:
+            parts.append(f"up to {max(trainings)} trainings")
+        return f"; means over {' and '.join(parts)}" if parts else ""
+
+    def seeds_of(self, key: Key) -> tuple[int, ...]:
+        """The seeds of sampling behind a row of the board."""
+        means = self.means.get(key, {}).values()
+        return tuple(sorted({key[1], *(seed for each in means for seed in each.seeds)}))
+
+    def trainings_of(self, key: Key) -> tuple[str, ...]:
+        """The names of the trainings behind a row of the board."""
+        means = self.means.get(key, {}).values()
+        return tuple(dict.fromkeys(name for each in means for name in each.trainings)) or key[:1]
 
     @property
     def table(self) -> pd.DataFrame:
         """Numbers to compute with, best first, by `rank` in the order of the values.
 
-        `rank_low` and `rank_high` (empty for anchors), `model`, `seed`, `n` where it differs by row, each column with
-        its ``_stderr``, and the `kind`. Columns that have them anywhere also have ``_total_stderr``, ``_low`` and
-        ``_high``.
+        `rank_low` and `rank_high` (empty for what is not ranked), `model`, `seed`, `n` where it differs by row, each
+        column with its ``_stderr``, and the `kind`. Columns that have them anywhere also have ``_total_stderr``,
+        ``_low`` and ``_high``. Where rows are means, `seed` is the least, `seeds` and `trainings` count what they are
+        over, and ``_within`` and ``_between`` are the error that the numbers' own errors give the mean, and their
+        standard deviation.
         """
         import pandas as pd
 
@@ -210,14 +240,21 @@ class Ranking:
                     name = column.name if field == "value" else f"{column.name}_{field}"
                     names.append(name)
                     fields.append((name, column.name, field))
-        sizes = ["n"] if isinstance(self.about["n"], list) else []
+            if any(column.name in means for means in self.means.values()):
+                extra = [f"{column.name}_{field}" for field in ("within", "between")]
+                names += extra
+                fields += zip(extra, [column.name] * 2, ("within", "between"), strict=True)
+        counts = ["seeds", "trainings"] if self.means else []
+        sizes = [*counts, *(["n"] if isinstance(self.about["n"], list) else [])]
         records = []
         for (model, seed), cells in self.cells.items():
-            low, high = self.ranks.get((model, seed), (None, None))
+            key = model, seed
+            low, high = self.ranks.get(key, (None, None))
             record: dict[str, Any] = {"rank_low": low, "rank_high": high, "model": model, "seed": seed}
-            record |= dict.fromkeys(sizes, self.n_of((model, seed)))
+            record |= {"seeds": len(self.seeds_of(key)), "trainings": len(self.trainings_of(key)), "n": self.n_of(key)}
             for name, column_name, field in fields:
-                record[name] = getattr(cells[column_name], field) if column_name in cells else None
+                source = self.means.get(key, {}) if field in ("within", "between") else cells
+                record[name] = getattr(source[column_name], field) if column_name in source else None
             records.append(record | {"kind": kind_of(cells)})
         frame = pd.DataFrame(records, columns=["rank_low", "rank_high", "model", "seed", *sizes, *names, "kind"])
         frame[names] = frame[names].astype("float64")
@@ -235,7 +272,7 @@ class Ranking:
         """What the table cannot show: why numbers are missing, remarks on others, rows of other protocols."""
         return self.notes_on(self.cells, {column.name for column in self.columns}) + list(self.left_out)
 
-    def notes_on(self, keys: Iterable[Key], columns: Collection[str]) -> list[str]:
+    def notes_on(self, keys: Collection[Key], columns: Collection[str]) -> list[str]:
         """The notes that concern these rows of the board and these columns."""
         reasons: dict[str, list[str]] = {}
         for row in (row for key in keys for row in self.cells[key].values() if row.column in columns):
@@ -248,7 +285,31 @@ class Ranking:
         notes += [f"{column.title}: {column.note}" for column in remarked if self.defined(column)]
         if self.sorted_by in columns:
             notes += self._on_ranks()
-        return notes
+        return [*self._on_sizes(keys, columns), *self._on_errors(keys), *notes]
+
+    def _on_sizes(self, keys: Collection[Key], columns: Collection[str]) -> list[str]:
+        """Whose numbers are of another n than those beside them."""
+        sizes: dict[int, list[str]] = {}
+        for key in keys:
+            for row in self.cells[key].values():
+                if row.column in columns and self.is_aside(row):
+                    sizes.setdefault(row.n, []).append(key[0])
+        return [
+            f"n: {n:,} samples of {', '.join(dict.fromkeys(models))}, whose numbers are shown, and not ranked where "
+            f"others are of another n"
+            for n, models in sizes.items()
+        ]
+
+    def _on_errors(self, keys: Collection[Key]) -> list[str]:
+        """What the errors of means are, and which trainings they are over."""
+        if not any(key in self.means for key in keys):
+            return []
+        note = (
+            "±: of a mean over seeds or trainings, the larger of what the errors of its numbers and what the spread "
+            "between them give it; of numbers over held-out items both together"
+        )
+        several = [(key[0], self.trainings_of(key)) for key in keys if len(self.trainings_of(key)) > 1]
+        return [note, *(f"{model}: trainings {', '.join(names)}" for model, names in several)]
 
     def _on_ranks(self) -> list[str]:
         """What a reader must know of the ranks."""
@@ -287,20 +348,3 @@ def kind_of(cells: Mapping[str, Result]) -> str:
 def unknown_column(name: str, columns: Sequence[Heading]) -> str:
     """One sentence that says that a board has no such column, and what it has."""
     return f"the board has no column called {name!r}; it has {', '.join(column.name for column in columns)}"
-
-
-def _shared_protocol(rows: Sequence[Result]) -> str:
-    """The protocol of most of a column's rows, the newest among equals."""
-    votes = Counter(row.protocol for row in rows)
-    newest_first = [row.protocol for row in reversed(rows)]
-    return max(votes, key=lambda protocol: (votes[protocol], -newest_first.index(protocol)))
-
-
-def _sentences(rows: Iterable[Result]) -> tuple[str, ...]:
-    groups: dict[tuple[str, int, str, int], list[str]] = {}
-    for row in rows:
-        groups.setdefault((row.model, row.seed, row.protocol, row.n), []).append(row.column)
-    return tuple(
-        f"left out, another protocol ({protocol}, n = {n}): {model}, seed {seed}: {', '.join(names)}"
-        for (model, seed, protocol, n), names in groups.items()
-    )

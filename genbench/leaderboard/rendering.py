@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from genbench.errors import RegistryError
 from genbench.leaderboard import tables
-from genbench.leaderboard.ranking import Heading, Key, Ranking, kind_of, unknown_column
+from genbench.leaderboard.choosing import Key
+from genbench.leaderboard.means import seeds_text
+from genbench.leaderboard.ranking import Heading, Ranking, kind_of, unknown_column
 from genbench.storage.formatting import cell_text
 
 if TYPE_CHECKING:
@@ -22,16 +24,21 @@ MAIN = ("fid", "paired_error", "is", "precision", "recall", "nll", "gap", "accur
 
 
 def sheet(board: Ranking, columns: Sequence[Heading] | None = None, keys: Sequence[Key] | None = None) -> tables.Sheet:
-    """Headings with arrows, and rows of text: rank, model, (seed, n,) one cell per column.
+    """Headings with arrows, and rows of text: rank, model, (seeds, trainings, n,) one cell per column.
 
     All columns that any model defines, and all rows, where they are not named. The kind of the likelihoods follows the
-    last of their columns; seed and n follow the model where they differ by row.
+    last of their columns; seeds, trainings and n follow the model where they differ by row.
     """
     columns = [column for column in board.columns if board.defined(column)] if columns is None else columns
     keys = list(board.cells) if keys is None else keys
-    seeds = len({seed for _, seed in board.cells}) > 1
+    seeds = {key: seeds_text(board.seeds_of(key)) for key in board.cells}
+    trainings = {key: str(len(board.trainings_of(key))) for key in board.cells}
     sizes = isinstance(board.about["n"], list)
-    heads = ["#", "model", *(["seed"] if seeds else []), *(["n"] if sizes else [])]
+    means = any(len(board.seeds_of(key)) > 1 for key in board.cells)
+    marks = [("seeds" if means else "seed", seeds)] if len(set(seeds.values())) > 1 else []
+    marks += [("trainings", trainings)] if len(set(trainings.values())) > 1 else []
+    marks += [("n", {key: f"{board.n_of(key):,}" for key in board.cells})] if sizes else []
+    heads = ["#", "model", *(head for head, _ in marks)]
     fixed, named = len(heads), {1}
     titles = [str(column) for column in columns]
     kinds = _with_kind(board)
@@ -41,8 +48,7 @@ def sheet(board: Ranking, columns: Sequence[Heading] | None = None, keys: Sequen
     lines = []
     for key in keys:
         cells = board.cells[key]
-        line = [board.rank_text(key), key[0], *([str(key[1])] if seeds else [])]
-        line += [f"{board.n_of(key):,}"] if sizes else []
+        line = [board.rank_text(key), key[0], *(texts[key] for _, texts in marks)]
         texts = [cell_text(cells.get(column.name)) for column in columns]
         kind = [kind_of(cells).replace("lower_bound", "bound")] if place else []
         lines.append([*line, *texts[:place], *kind, *texts[place:]])

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from genbench.leaderboard.ranking import ANCHORS, Heading, Key, Ranking
+from genbench.leaderboard.choosing import ANCHORS, Key
+from genbench.leaderboard.means import seeds_text
+from genbench.leaderboard.ranking import Heading, Ranking
 from genbench.leaderboard.rendering import MAIN
 from genbench.storage.formatting import ARROWS, cell_text
 from genbench.storage.results import Result
@@ -65,6 +67,7 @@ class Line:
 
     model: str
     seed: int
+    seeds: str
     n: int
     anchor: bool
     ranks: tuple[int, int] | None
@@ -110,10 +113,11 @@ def lines(board: Ranking, columns: Sequence[Head]) -> list[Line]:
     last = max((high for _, high in board.ranks.values()), default=1)
     shown = []
     for key, rows in board.cells.items():
-        cells = [_cell(rows.get(c.name), ranks[c.name].get(key), scales[c.name]) for c in columns]
+        seeds = seeds_text(board.seeds_of(key))
+        cells = [_cell(rows.get(c.name), ranks[c.name].get(key), scales[c.name], seeds) for c in columns]
         own = board.ranks.get(key)
         bar = None if own is None else rank_bar(own, last)
-        shown.append(Line(*key, board.n_of(key), key[0] in ANCHORS, own, bar, tuple(cells)))
+        shown.append(Line(*key, seeds, board.n_of(key), key[0] in ANCHORS, own, bar, tuple(cells)))
     return shown
 
 
@@ -123,10 +127,10 @@ def rank_bar(ranks: tuple[int, int], last: int) -> Bar:
     return round(low, 1), round((low + high) / 2, 1), round(high, 1)
 
 
-def _cell(row: Result | None, ranks: tuple[int, int] | None, scale: _Scale) -> Cell:
+def _cell(row: Result | None, ranks: tuple[int, int] | None, scale: _Scale, seeds: str) -> Cell:
     if row is None:
         return Cell("", None, None, None, None, "", "missing")
-    facts = [f"n = {row.n:,}, seed {row.seed}, protocol {row.protocol}"] if row.value is not None else []
+    facts = [f"n = {row.n:,}, seed {seeds}, protocol {row.protocol}"] if row.value is not None else []
     facts += [row.detail] if row.detail else []
     bar = None if row.value is None else scale.bar(row)
     return Cell(cell_text(row), row.value, row.stderr, bar, ranks, "; ".join(facts), row.status)
@@ -202,7 +206,7 @@ def versions(board: Ranking) -> list[tuple[str, str]]:
         ("software", _several(row.software for row in rows)),
         ("device", _several(row.device for row in rows)),
         ("features", _several(row.features for row in rows)),
-        ("seeds", _several(str(row.seed) for row in rows)),
+        ("seeds", seeds_text({seed for key in board.cells for seed in board.seeds_of(key)})),
         ("computed", " to ".join(dict.fromkeys(span))),
     ]
 

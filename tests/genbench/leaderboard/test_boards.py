@@ -13,31 +13,12 @@ import pandas as pd
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from rows import ROW
+from rows import COLUMNS, ROW, formatted, order, row
 
 from genbench.errors import RegistryError, ResultsError
 from genbench.leaderboard import boards, tables
-from genbench.leaderboard.rendering import sheet
 from genbench.storage import results
 from genbench.storage.formatting import cell_text
-
-COLUMNS = {
-    "fid": {"title": "FID", "better": "lower", "place": 0},
-    "is": {"title": "IS", "better": "higher", "place": 1},
-    "nll": {"title": "NLL", "better": "lower", "place": 2, "unit": "nats"},
-}
-
-
-def row(model, column, value, **changes):
-    status = "ok" if value is not None else changes.pop("status", "unsupported")
-    stderr = changes.pop("stderr", 0.5) if value is not None else None
-    about = COLUMNS.get(column, {})
-    return replace(ROW, model=model, column=column, value=value, stderr=stderr, status=status, **about, **changes)
-
-
-def formatted(board):
-    shown = sheet(board)
-    return shown.heads, shown.lines
 
 
 def printed(board, width=120, **options):
@@ -57,10 +38,6 @@ ROWS = [
     row("c", "is", 5.0),
     row("c", "nll", 80.0, kind="estimate"),
 ]
-
-
-def order(board):
-    return [model for model, _ in board.cells]
 
 
 def test_direction_belongs_to_the_column():
@@ -83,7 +60,7 @@ def test_cells_show_errors_bounds_estimates_and_absence():
 
 
 def test_only_rows_of_one_protocol_meet_and_the_others_are_named():
-    rows = [*ROWS, row("d", "fid", 0.1, protocol="p2", n=50), row("a", "fid", 0.2, protocol="p2", n=50)]
+    rows = [row("a", "fid", 0.2, protocol="p2", n=50), *ROWS, row("d", "fid", 0.1, protocol="p2", n=50)]
     board = boards.Board.of(rows)
     assert order(board)[0] == "b", "a better number of another protocol does not win"
     assert board.left_out == ("left out, another protocol (p2, n = 50): d, seed 0: fid",)
@@ -101,11 +78,12 @@ def test_undecided_protocols_go_to_the_newest():
     assert order(boards.Board.of(reversed(rows))) == ["a"]
 
 
-def test_newer_rows_replace_and_seeds_stand_apart():
-    rows = [*ROWS, row("b", "fid", 20.0), row("a", "fid", 9.0, seed=1)]
-    board = boards.Board.of(rows)
-    assert list(board.cells)[:3] == [("a", 1), ("a", 0), ("b", 0)]
-    assert formatted(board)[0][2] == "seed"
+def test_newer_rows_replace_and_a_models_newest_row_says_what_its_protocol_is():
+    board = boards.Board.of([*ROWS, row("b", "fid", 20.0)])
+    assert order(board)[:2] == ["a", "b"]
+    newer = [row(model, "fid", value, protocol="p2") for model, value in (("a", 7.0), ("b", 8.0))]
+    board = boards.Board.of([*ROWS, row("d", "fid", 1.0), *newer])
+    assert board.cells["a", 0]["fid"].value == 7.0, "four rows of p1 are left behind, two of them replaced"
 
 
 def test_the_table_is_numeric_and_all_formats_agree(tmp_path):
@@ -186,7 +164,7 @@ def test_every_format_says_what_its_numbers_are(tmp_path):
     about = json.loads((tmp_path / "leaderboard.json").read_text())
     assert about == {"benchmark": "digits", "features": "digits-cnn", "n": 1000, "reference": 797}
     mixed = boards.Board.of([*ROWS, row("d", "fid", 3.0, n=10_000)])
-    assert "1,000 or 10,000 samples" in mixed.title
+    assert "1,000 samples (10,000 where n says so)" in mixed.title
     assert ["d", "10,000"] in [line[1:3] for line in formatted(mixed)[1]], "then every row says its own"
     assert mixed.table.set_index("model")["n"].to_dict() == {"a": 1000, "b": 1000, "c": 1000, "d": 10_000}
 

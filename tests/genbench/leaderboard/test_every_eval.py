@@ -115,11 +115,12 @@ def test_a_record_holds_every_number_with_its_error():
     assert memorization["score_details"]["uncertainty"]["confidence_interval"] == {"lower": -3.0, "upper": 1.0}
 
 
-def test_records_are_the_same_every_time_and_apart_for_every_seed():
+def test_records_are_the_same_every_time_and_name_their_seeds():
     rows = [*ROWS, *(replace(row, seed=1) for row in ROWS)]
-    first, again = (list(every_eval.records(boards.Board.of(rows))) for _ in range(2))
-    assert first == again
-    assert len({record["evaluation_id"] for record in first}) == 2
+    (first,), again = (list(every_eval.records(boards.Board.of(rows))) for _ in range(2))
+    assert [first] == again
+    assert "/seed-0-1-" in first["evaluation_id"]
+    assert valid(first)["model_info"]["additional_details"]["seed"] == "0, 1"
 
 
 def test_the_command_prints_a_line_for_each_model(tmp_path):

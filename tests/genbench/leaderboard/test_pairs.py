@@ -11,7 +11,7 @@ from rows import ROW
 
 from genbench.leaderboard.boards import Board
 from genbench.leaderboard.comparison import compare
-from genbench.leaderboard.pairs import paired_error
+from genbench.leaderboard.pairs import error_of, paired_error
 from genbench.leaderboard.ranks import ranks
 from genbench.storage.log_probs import Column, Items, Lookup
 
@@ -32,6 +32,20 @@ def model(name, values, error=0.0, **changes):
     ]
     columns = {row.column: Column(row.protocol, row.value, unit) for row, unit in zip(rows, (1.0, BITS), strict=True)}
     return rows, Items("digits", name, "x", rows[0].seed, error, columns, values)
+
+
+def test_means_over_seeds_are_compared_by_the_means_of_their_items():
+    (rows, of_rows), (others, of_others) = model("a", hard_items(0)), model("a", hard_items(1), seed=1)
+    (single, of_single) = model("b", hard_items(2))
+    lookup = Lookup([of_rows, of_others, of_single])
+    board = Board.of([*rows, *others, *single], sort="nll", items=lookup)
+    mean = board.means["a", 0]["nll"]
+    error = error_of(mean, single[0], lookup, lookup)
+    items = (of_rows.values + of_others.values) / 2 - of_single.values
+    spread = abs(rows[0].value - others[0].value) / 2
+    assert mean.spread == pytest.approx(spread)
+    assert error == pytest.approx(math.hypot(items.std(ddof=1) / math.sqrt(N), spread))
+    assert error_of(mean, single[0], Lookup([of_rows, of_single]), lookup) is None, "items of one seed are missing"
 
 
 def hard_items(seed=0):

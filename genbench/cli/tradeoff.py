@@ -9,6 +9,7 @@ import click
 from genbench.cli import options
 from genbench.cli.run import HOME, cards_on
 from genbench.errors import InputError
+from genbench.plugins.cards import FEW
 
 
 @click.command(epilog="Example: genbench tradeoff stylegan biggan dcgan real --psi 0.2:1.0:0.1")
@@ -17,7 +18,7 @@ from genbench.errors import InputError
 @click.option("--benchmark", default="digits", show_default=True, help="Name, folder of images, or .npz.")
 @click.option("--psi", help="first:last:step or a,b,c; no truncation is always added.  [default: 0.2 to 2]")
 @options.metrics
-@click.option("-n", type=click.IntRange(min=1), help="Samples to draw at each psi. Default: the benchmark's.")
+@click.option("-n", type=click.IntRange(min=1), default=FEW, show_default=True, help="Samples to draw at each psi.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for results.  [default: leaderboards/BENCHMARK]")
 @options.computing
 def tradeoff(
@@ -26,7 +27,7 @@ def tradeoff(
     benchmark: str,
     psi: str | None,
     metrics: tuple[str, ...],
-    n: int | None,
+    n: int,
     out: Path | None,
     seed: int,
     device: str,

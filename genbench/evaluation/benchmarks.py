@@ -16,19 +16,20 @@ from genbench.evaluation.protocol import Protocol, digest
 from genbench.evaluation.reference import Reference
 from genbench.plugins import extractors, registry
 from genbench.plugins.bundled_benchmarks import PIXEL_METRICS, SEQUENCE_METRICS
-from genbench.plugins.cards import Benchmark
+from genbench.plugins.cards import FEW, Benchmark, ModelCard
 from genbench.plugins.datasets import dataset_named
 from genbench.plugins.extractors import Computing
 from genbench.plugins.metrics import metric_named
 
-N_OF_FILES = 1000  # samples drawn of each model where a folder or file is the benchmark
+N_OF_FILES = FEW  # samples drawn of each model where a folder or file is the benchmark
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """A benchmark with its data, extractor and metrics at hand, and the number of samples to draw.
 
-    `own` says that data and features are the benchmark's own, so that its columns mean what their titles say.
+    `own` says that data and features are the benchmark's own, so that its columns mean what their titles say; `asked`
+    that somebody named n, which then holds for every model.
     """
 
     benchmark: Benchmark
@@ -38,6 +39,7 @@ class Task:
     n: int
     computing: Computing = field(default_factory=Computing)
     own: bool = True
+    asked: bool = False
 
     @cached_property
     def reference(self) -> Reference:
@@ -100,6 +102,17 @@ class Task:
     @cached_property
     def _views(self) -> dict[str, Task]:
         return {}
+
+    def of(self, card: ModelCard) -> Task:
+        """The task as a model is given it: with fewer samples where its card says so and nobody named n."""
+        few = not self.asked and self.n > FEW and card.has_few_on(self.benchmark.name)
+        return self._with_few if few else self
+
+    @cached_property
+    def _with_few(self) -> Task:
+        task = dataclasses.replace(self, n=FEW)
+        task.__dict__["reference"] = self.reference  # what is made of the real items is made once
+        return task
 
     @property
     def variant(self) -> str:
@@ -218,4 +231,4 @@ def load(
     extractor = extractors.make(benchmark.features if features is None else features, dataset.spec, computing)
     # A distance between pixels is no FID, whatever benchmark chose it.
     own = (features is None or features == benchmark.features) and extractor.name != "identity"
-    return Task(benchmark, dataset, extractor, chosen, count, computing, own)
+    return Task(benchmark, dataset, extractor, chosen, count, computing, own, asked=n is not None)

@@ -14,7 +14,7 @@ from genbench.errors import GenbenchError
 from genbench.evaluation import benchmarks
 from genbench.evaluation.protocol import DRAWN
 from genbench.evaluation.run import evaluate_generator
-from genbench.evaluation.truncation import sweep
+from genbench.evaluation.truncation import N, sweep
 from genbench.plugins import guard
 from genbench.storage.formatting import listing
 from genbench.storage.results import Result, as_table
@@ -81,7 +81,7 @@ def tradeoff(
     generator: Generator,
     benchmark: str = "digits",
     psis: Sequence[float] | None = None,
-    n: int | None = None,
+    n: int = N,
     seed: int = 0,
 ) -> pd.DataFrame:
     """The truncation curve of a generator: one row per psi with the columns of the benchmark and their errors.

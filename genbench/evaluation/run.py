@@ -81,7 +81,7 @@ def run(task: Task, models: Iterable[ModelCard], options: Options, progress: Pro
         with watching(card.name):
             earlier, fresh = job.rows()
         if path is not None and fresh:
-            processes.from_first(lambda job=job, fresh=fresh: _append(path, job, fresh))  # type: ignore[misc]
+            processes.from_first(lambda job=job, fresh=fresh: _append(path, task, job, fresh))  # type: ignore[misc]
         outcome.rows += earlier + fresh
         if fresh:
             outcome.computed.append(card.name)
@@ -100,8 +100,8 @@ def _begun(path: Path, task: Task) -> dict[Key, Result]:
     return known
 
 
-def _append(path: Path, job: _Job, rows: list[Result]) -> None:
-    if job.protocol is not job.task.protocol:
+def _append(path: Path, task: Task, job: _Job, rows: list[Result]) -> None:
+    if job.protocol is not task.protocol:
         results.note_protocols(path, records(job.protocol, job.task))
     results.append(path, rows)
     job.keep_items(path.parent, rows)
@@ -114,9 +114,11 @@ def records(protocol: Protocol, task: Task) -> dict[str, Record]:
 
 def without_numbers(task: Task, card: ModelCard, options: Options, reason: str) -> Outcome:
     """The outcome of a model that could not be run for that reason: rows that say so, added to those in the folder."""
-    subject = _Job(card, task, options, {}, Silent()).subject("")
+    job = _Job(card, task, options, {}, Silent())
+    subject = job.subject("")
     rows = [row for metric in task.metrics for row in subject.without(metric, "failed", reason)]
     if options.out is not None:
+        results.note_protocols(options.out / "results.jsonl", records(job.protocol, job.task))
         results.append(options.out / "results.jsonl", rows)
     return Outcome(rows, [card.name])
 
@@ -127,9 +129,9 @@ class _Job:
     def __init__(
         self, card: ModelCard, task: Task, options: Options, known: dict[Key, Result], progress: Progress
     ) -> None:
-        self.card, self.task, self.options, self.known, self.progress = card, task, options, known, progress
+        self.card, self.task, self.options, self.known, self.progress = card, task.of(card), options, known, progress
         self.generator: Generator | None = None
-        self.protocol = task.protocol
+        self.protocol = self.task.protocol
         self.evidence: Evidence | None = None
 
     def rows(self) -> tuple[list[Result], list[Result]]:

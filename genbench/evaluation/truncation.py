@@ -18,12 +18,14 @@ from genbench.evaluation.benchmarks import Task
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.generator_evidence import of_generator
 from genbench.evaluation.progress import Tell
+from genbench.plugins.cards import FEW
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_PSIS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 THRESHOLD_PSIS = (*DEFAULT_PSIS, 1.25, 1.5, 2.0)  # a normal z still feels these
+N = FEW  # samples at each psi where nobody names a number: as many as the smallest boards have real items
 SMALLEST = 1e-3  # of a threshold: eight normal numbers in ten thousand lie within it
 
 

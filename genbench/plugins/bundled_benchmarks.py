@@ -27,7 +27,7 @@ BENCHMARKS = (
         "digits",
         "digits-cnn",
         IMAGE_METRICS,
-        1000,
+        10_000,
         "8x8 grey digits, bundled; the default",
         Effort(dequantization_samples=64),  # of densities; minutes for the flows
     ),
@@ -36,7 +36,7 @@ BENCHMARKS = (
         "digits-binary",
         "digits-cnn",
         IMAGE_METRICS,
-        1000,
+        10_000,
         "8x8 binary digits, bundled",
         Effort(dequantization_samples=256),  # no flow stands here, and Gaussians are quick
     ),

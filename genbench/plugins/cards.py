@@ -8,6 +8,8 @@ from typing import Literal
 
 from genbench.contracts import Effort
 
+FEW = 1000  # samples that are drawn of a model where its card says so, on boards that ask for more
+
 
 @dataclass(frozen=True, slots=True)
 class Card:
@@ -55,8 +57,9 @@ class ModelCard(Card):
     `deviations` names, one short sentence each, every way in which the model departs from that paper; empty where it
     does not. `published` are numbers of papers to compare with. `target` is a factory that takes a `contracts.Setting`,
     or nothing, and returns a generator. An empty `benchmarks` puts the model on no board by itself; ``("*",)`` on every
-    one. `records` may name a function (``"module:function"``) from the model's name to the records of its trainings by
-    benchmark, for `genbench show`.
+    one. `few_on` are the boards where FEW samples are drawn of it, because 10,000 take it more than a minute on one
+    thread, or because there are no more; ``("*",)`` again stands for every one. `records` may name a function
+    (``"module:function"``) from the model's name to the records of its trainings by benchmark, for `genbench show`.
     """
 
     family: str = ""
@@ -66,12 +69,13 @@ class ModelCard(Card):
     capabilities: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
+    few_on: tuple[str, ...] = ()
     records: str = ""
 
     def __post_init__(self) -> None:
         Card.__post_init__(self)
         _require_text(self, "family", "reference", "records")
-        _require_texts(self, "benchmarks", "capabilities", "deviations")
+        _require_texts(self, "benchmarks", "capabilities", "deviations", "few_on")
         if not isinstance(self.published, tuple) or not all(isinstance(each, Published) for each in self.published):
             raise ValueError(f"published of {self.name!r} must be a tuple of Published, got {self.published!r}")
         if self.year is not None and not isinstance(self.year, int):
@@ -85,14 +89,17 @@ class ModelCard(Card):
     def stands_on(self, benchmark: str) -> bool:
         return benchmark in self.benchmarks or "*" in self.benchmarks
 
+    def has_few_on(self, benchmark: str) -> bool:
+        return benchmark in self.few_on or "*" in self.few_on
+
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
     """What is compared and how. The first metric's first column ranks the board.
 
     `dataset` and `features` are names of cards (or of files), `metrics` names of metrics, `n` the samples drawn of each
-    model. `picture` says how samples of sequences are drawn: "pen", "wave", or "" for rows of coloured symbols;
-    `bundled` that the data needs no files and no network.
+    model (FEW at most of those whose cards say so). `picture` says how samples of sequences are drawn: "pen", "wave",
+    or "" for rows of coloured symbols; `bundled` that the data needs no files and no network.
     """
 
     name: str

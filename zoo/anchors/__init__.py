@@ -1,6 +1,7 @@
 """The anchors, between which every model lies. Here are only their cards, which import nothing heavy."""
 
 from genbench.plugins.cards import ModelCard
+from zoo.cards import BINARY, GREY
 
 CARDS = (
     ModelCard(
@@ -9,6 +10,7 @@ CARDS = (
         "the train split handed in as if generated",
         family="anchor",
         benchmarks=("*",),
+        few_on=(GREY, BINARY),  # which have 1,000 train items
     ),
     ModelCard(
         "noise",

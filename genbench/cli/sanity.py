@@ -44,6 +44,7 @@ def sanity(
         real, *faulty = running.trials(task, seed, progress=progress)
     read = shown.readings(real.rows, [(trial.fault, trial.unit, trial.strength, trial.rows) for trial in faulty])
     folder = out if out is not None else HOME / file_name(task.benchmark.name)
-    shown.save(read, folder)
-    tables.show(shown.sheet(read), output())
+    absent = [row for row in real.rows if row.value is None]
+    shown.save(read, folder, absent)
+    tables.show(shown.sheet(read, absent), output())
     click.echo(f"{folder}/: sanity.csv, sanity.md, sanity.png", err=True)

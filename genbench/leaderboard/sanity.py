@@ -112,8 +112,11 @@ def _text(own: Sequence[Reading]) -> str:
     return f"praised {strength:g}" if verdict == "better" else "?" if verdict == "unknown" else "no"
 
 
-def sheet(readings: Sequence[Reading]) -> tables.Sheet:
-    """A line for each column: its number for real items, and from which strength of each fault on it is worse."""
+def sheet(readings: Sequence[Reading], absent: Sequence[Result] = ()) -> tables.Sheet:
+    """A line for each column: its number for real items, and from which strength of each fault on it is worse.
+
+    Of `absent` rows, which have no number for real items, the notes say why.
+    """
     columns, faults, cells = _grid(readings)
     units = {reading.fault: reading.unit for reading in readings}
     heads = ["column", "real", *(f"{fault} ({units[fault]})" for fault in faults)]
@@ -141,7 +144,8 @@ def sheet(readings: Sequence[Reading]) -> tables.Sheet:
             )
         )
     ]
-    return tables.Sheet(title, heads, lines, [*notes, *blind], frozenset({0}), fixed=2)
+    missing = [f"{row.title}: not in the table, for want of a number for real items: {row.detail}" for row in absent]
+    return tables.Sheet(title, heads, lines, [*notes, *blind, *missing], frozenset({0}), fixed=2)
 
 
 def table(readings: Sequence[Reading]) -> pd.DataFrame:
@@ -165,14 +169,21 @@ def table(readings: Sequence[Reading]) -> pd.DataFrame:
     )
 
 
-def save(readings: Sequence[Reading], folder: Path) -> None:
+def save(readings: Sequence[Reading], folder: Path, absent: Sequence[Result] = ()) -> None:
     """Write ``sanity.csv``, ``.md`` and ``.png``, each atomically. Raises ResultsError where one cannot be written."""
     atomic.write_text(folder / "sanity.csv", table(readings).to_csv(index=False, lineterminator="\n"))
-    atomic.write_text(folder / "sanity.md", tables.markdown(sheet(readings)))
+    atomic.write_text(folder / "sanity.md", tables.markdown(sheet(readings, absent)))
     path = folder / "sanity.png"
     with pictures.drawing(path):
         figure = _figure(readings)
         atomic.write(path, lambda part: figure.savefig(part, format="png", dpi=130))
+
+
+def ink_on(colour: Sequence[float]) -> str:
+    """Black or white, whichever has more contrast with a colour (red, green, blue from 0 to 1), by WCAG 2.1."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+    luminance = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "white" if 1.05 / (luminance + 0.05) > (luminance + 0.05) / 0.05 else "black"
 
 
 def _figure(readings: Sequence[Reading]) -> Figure:
@@ -195,8 +206,7 @@ def _figure(readings: Sequence[Reading]) -> Figure:
             colour = [1 - shade * (1 - part) for part in to_rgb(COLOURS.get(verdict, COLOURS[""]))]
             panel.fill_between([place - 0.48, place + 0.48], line - 0.46, line + 0.46, color=colour, lw=0)
             text = "?" if verdict == "unknown" else "–" if strength is None else f"{strength:g}"
-            dark = verdict in ("worse", "better") and shade > 0.75
-            panel.text(place, line, text, ha="center", va="center", fontsize=9, color="white" if dark else "black")
+            panel.text(place, line, text, ha="center", va="center", fontsize=9, color=ink_on(colour))
     panel.set_xticks(range(len(faults)), [f"{fault.replace(' ', chr(10), 2)}\n({units[fault]})" for fault in faults])
     panel.set_yticks(range(len(columns)), [heading(row) for row in columns])
     panel.tick_params(labelsize=9, length=0)

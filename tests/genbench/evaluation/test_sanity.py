@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from click.testing import CliRunner
+from matplotlib.colors import to_rgb
 from PIL import Image
 from rows import ROW
 
@@ -16,7 +17,7 @@ from genbench.cli.entry import main
 from genbench.errors import InputError
 from genbench.evaluation import benchmarks, sanity
 from genbench.evaluation.faults import FAULTS, Faulty
-from genbench.leaderboard.sanity import Reading, readings, save, seen_from, sheet
+from genbench.leaderboard.sanity import COLOURS, Reading, ink_on, readings, save, seen_from, sheet
 from genbench.seeding import scoped
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
@@ -137,6 +138,13 @@ def test_from_which_strength_on_a_column_reacts(verdicts, expected):
     assert seen_from(own) == expected
 
 
+def test_text_has_the_ink_that_is_read_on_its_cell():
+    assert (ink_on((0, 0, 0)), ink_on((1, 1, 1))) == ("white", "black")
+    assert ink_on(to_rgb(COLOURS["worse"])) == "black", "white on a middle green has a contrast of 3.4"
+    # Where both inks have the same contrast, with a grey of this value, it is 4.6.
+    assert (ink_on([0.45] * 3), ink_on([0.47] * 3)) == ("white", "black")
+
+
 def test_the_sheet_says_what_is_praised():
     found = readings([replace(ROW, value=10.0, stderr=1.0)], faulty([9.0, 1.0]))
     (line,) = sheet(found).lines
@@ -150,8 +158,13 @@ def test_a_column_that_has_no_number_for_a_fault_stays_in_the_table(tmp_path):
         [*faulty([9.0, 30.0]), ("g", "share", 1.0, [replace(ROW, column="is", value=9.0, stderr=0.1)])],
     )
     assert [line[2:] for line in sheet(found).lines] == [["1", "?"], ["?", "1"]]
-    save(found, tmp_path)
+    save(
+        found, tmp_path, [replace(ROW, title="class FID", value=None, stderr=None, status="unsupported", detail="few")]
+    )
     assert (tmp_path / "sanity.png").stat().st_size > 1000
+    assert (
+        "class FID: not in the table, for want of a number for real items: few" in (tmp_path / "sanity.md").read_text()
+    )
 
 
 def test_the_command_writes_a_table_and_a_picture(tmp_path):

@@ -12,7 +12,7 @@ from genbench.cli.console import printable
 from genbench.cli.leaderboard import homes
 from genbench.errors import GenbenchError, RegistryError
 from genbench.plugins import registry
-from genbench.plugins.cards import Benchmark, Card, ModelCard
+from genbench.plugins.cards import FEW, Benchmark, Card, ModelCard
 
 if TYPE_CHECKING:
     from genbench.leaderboard.boards import Board
@@ -74,7 +74,8 @@ def _of_benchmark(card: Benchmark) -> Iterator[str]:
     yield from _fact("what it is", card.summary)
     yield from _fact("data", _with_summary(card.dataset, datasets))
     yield from _fact("features", _with_summary(card.features, registry.cards("features")))
-    yield from _fact("samples", f"{card.n:,} of each model")
+    few = [model.name for model in registry.models().values() if model.stands_on(card.name) and card.few_of(model)]
+    yield from _fact("samples", f"{card.n:,} of each model" + (f", {FEW:,} of {', '.join(few)}" if few else ""))
     for number, metric in enumerate(card.metrics):
         yield from _fact("" if number else "metrics", _with_summary(metric, metrics))
     models = [model.name for model in registry.models().values() if card.name in model.benchmarks]

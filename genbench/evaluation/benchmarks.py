@@ -105,8 +105,7 @@ class Task:
 
     def of(self, card: ModelCard) -> Task:
         """The task as a model is given it: with fewer samples where its card says so and nobody named n."""
-        few = not self.asked and self.n > FEW and card.has_few_on(self.benchmark.name)
-        return self._with_few if few else self
+        return self._with_few if self.benchmark.few_of(card) and not self.asked else self
 
     @cached_property
     def _with_few(self) -> Task:

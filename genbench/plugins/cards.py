@@ -89,9 +89,6 @@ class ModelCard(Card):
     def stands_on(self, benchmark: str) -> bool:
         return benchmark in self.benchmarks or "*" in self.benchmarks
 
-    def has_few_on(self, benchmark: str) -> bool:
-        return benchmark in self.few_on or "*" in self.few_on
-
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
@@ -123,6 +120,10 @@ class Benchmark:
             raise ValueError(f"effort of {self.name!r} must be an Effort, got {self.effort!r}")
         if self.picture not in ("", "pen", "wave"):
             raise ValueError(f"picture of {self.name!r} must be '', 'pen' or 'wave', got {self.picture!r}")
+
+    def few_of(self, card: ModelCard) -> bool:
+        """Whether fewer samples than n, FEW, are drawn of a model."""
+        return self.n > FEW and (self.name in card.few_on or "*" in card.few_on)
 
 
 def _require_text(card: Card | Benchmark | Published, *fields: str) -> None:

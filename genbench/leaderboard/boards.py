@@ -127,6 +127,7 @@ def readable(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         try:
             read(folder)
+            records(folder)
             good.append(folder)
         except ResultsError as error:
             warnings.warn(str(error), GenbenchWarning, stacklevel=2)

@@ -40,8 +40,10 @@ def test_seeds_and_trainings_become_one_row_with_the_error_of_their_mean():
     rows = [row("a", "fid", 10.0), row("a", "fid", 14.0, seed=1), row("b", "fid", 12.0)]
     rows += [row("a", "nll", 90.0, features=""), row("a", "nll", 90.0, features="", seed=1)]
     rows += [row("c", "fid", 10.0), row("c", "fid", 12.0, seed=1), row("c@1", "fid", 15.0)]
+    rows += [row("d", "fid", 30.0, seed=seed) for seed in range(4)]
     board = boards.Board.of(rows)
     table = board.table.set_index("model")
+    assert table.loc["d", "fid_stderr"] == pytest.approx(0.25), "no spread: what four draws give their mean"
     assert table.loc["a", ["seed", "seeds", "trainings"]].tolist() == [0, 2, 1]
     # Of two numbers the standard deviation is their distance over the root of 2.
     assert table.loc["a", ["fid", "fid_between"]].tolist() == pytest.approx([12, 8**0.5])
@@ -52,12 +54,17 @@ def test_seeds_and_trainings_become_one_row_with_the_error_of_their_mean():
     assert pd.isna(table.loc["b", "fid_between"])
     assert table.loc["c", ["fid", "fid_between", "trainings"]].tolist() == pytest.approx([13.0, 8**0.5, 2])
     assert table.loc["c", "fid_within"] == pytest.approx((2 * 0.125**2 + 0.25**2) ** 0.5), "trainings count alike"
-    assert board.title.endswith("; means over up to 2 seeds and up to 2 trainings")
+    assert board.title.endswith("; means over up to 4 seeds and up to 2 trainings")
     assert "c: trainings c, c@1" in board.notes
     heads, lines = formatted(board)
     assert heads[:4] == ["#", "model", "seeds", "trainings"]
-    assert {line[1]: line[2:4] for line in lines} == {"a": ["0, 1", "1"], "b": ["0", "1"], "c": ["0, 1", "2"]}
-    assert set(board.ranks.values()) == {(1, 3)}, "the spread of seeds is part of what ranks rest on"
+    assert {line[1]: line[2:4] for line in lines} == {
+        "a": ["0, 1", "1"],
+        "b": ["0", "1"],
+        "c": ["0, 1", "2"],
+        "d": ["0-3", "1"],
+    }
+    assert [board.ranks[name, 0] for name in "abcd"] == [(1, 3)] * 3 + [(4, 4)], "ranks rest on the spread of seeds"
 
 
 def test_seeds_of_an_earlier_version_of_a_model_are_not_in_its_mean():

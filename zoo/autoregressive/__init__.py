@@ -116,6 +116,7 @@ CARDS = (
         reference="van den Oord, Kalchbrenner, Kavukcuoglu, Pixel Recurrent Neural Networks",
         year=2016,
         benchmarks=(GREY, BINARY),
+        few_on=(MNIST_BINARY,),  # 900 s
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "on the digits 5x5 filters and no further layers of single pixels",
@@ -132,6 +133,7 @@ CARDS = (
         reference="van den Oord et al., Conditional Image Generation with PixelCNN Decoders",
         year=2016,
         benchmarks=(GREY, BINARY),
+        few_on=(MNIST_BINARY,),  # 600 s
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "unconditional; gated-pixel-cnn-classes is told the classes, as its paper",

@@ -26,6 +26,7 @@ CARDS = (
         reference="Hinton, Training Products of Experts by Minimizing Contrastive Divergence",
         year=2002,
         benchmarks=(BINARY, MNIST_BINARY),
+        few_on=(MNIST_BINARY,),  # 150 s
         capabilities=("log_prob", "reconstruction", "training"),
         deviations=(
             "on the digits persistent chains (Tieleman 2008); on MNIST CD-25 as Salakhutdinov and Murray (2008)",

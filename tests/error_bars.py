@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -235,7 +236,7 @@ def _total(scores: Sequence[Score]) -> dict[str, float]:
 
 
 def _population(column: str, scores: Sequence[Score], truth: float | None) -> dict[str, float]:
-    if truth is None:
+    if truth is None or any(score.biased for score in scores):  # a number that says it is biased claims nothing of it
         return {}
     values, errors = _values(scores), _total_errors(scores)
     ends = _ends(scores)
@@ -293,15 +294,23 @@ def table(lines: Sequence[Line]) -> str:
     return "\n".join(rows)
 
 
+def short(lines: Sequence[Line], least: float = 0.9) -> dict[str, list[float]]:
+    """The columns whose intervals cover less than that in some case, with what they cover in those."""
+    covers: dict[str, list[float]] = {}
+    for line in lines:
+        share = min(_known(line.covers_mean), _known(line.covers_truth))
+        if share < least:
+            covers.setdefault(line.column, []).append(share)
+    return covers
+
+
 def misses(lines: Sequence[Line], least: float = 0.9) -> str:
-    """The columns whose intervals cover less than that in some case, with the number of cases and the worst."""
-    parts = []
-    for column in dict.fromkeys(line.column for line in lines):
-        own = [line for line in lines if line.column == column]
-        covers = [min(_known(line.covers_mean), _known(line.covers_truth)) for line in own]
-        short = [share for share in covers if share < least]
-        if short:
-            parts.append(f"`{column}` ({len(short)} of {len(own)} cases, worst {min(short):.3f})")
+    """A sentence on those columns, with the number of cases and the worst."""
+    cases = Counter(line.column for line in lines)
+    parts = [
+        f"`{column}` ({len(shares)} of {cases[column]} cases, worst {min(shares):.3f})"
+        for column, shares in short(lines, least).items()
+    ]
     return f"Intervals cover less than {least:.0%} in some cases of " + ", ".join(parts) + "."
 
 
@@ -309,7 +318,7 @@ def _known(share: float) -> float:
     return 1.0 if math.isnan(share) else share
 
 
-def _read(path: Path) -> list[Line]:
+def read(path: Path) -> list[Line]:
     kinds = {field.name: field.type for field in fields(Line)}
     convert = {"str": str, "int": int, "float": lambda text: float(text) if text else math.nan}
     with open(path, newline="", encoding="utf-8") as file:
@@ -340,7 +349,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print the table of the file that is there, and end")
     options = parser.parse_args()
     if options.show:
-        lines = _read(options.out)
+        lines = read(options.out)
         print(f"{table(lines)}\n\n{misses(lines)}")
         return
     start = time.monotonic()

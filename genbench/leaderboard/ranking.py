@@ -281,8 +281,11 @@ class Ranking:
             elif row.biased:
                 reasons.setdefault(f"{row.model}: {row.detail or 'biased'}", []).append(row.column)
         notes = [f"{reason} ({', '.join(dict.fromkeys(names))})" for reason, names in reasons.items()]
-        remarked = [column for column in self.columns if column.note and column.name in columns]
-        notes += [f"{column.title}: {column.note}" for column in remarked if self.defined(column)]
+        remarks: dict[str, list[str]] = {}
+        for column in self.columns:
+            if column.note and column.name in columns and self.defined(column):
+                remarks.setdefault(column.note, []).append(column.title)
+        notes += [f"{', '.join(titles)}: {remark}" for remark, titles in remarks.items()]
         if self.sorted_by in columns:
             notes += self._on_ranks()
         return [*self._on_sizes(keys, columns), *self._on_errors(keys), *notes]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError, Unsupported
-from genbench.metrics.scores import as_score
+from genbench.metrics.scores import FALLS_SHORT, as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.intervals import Z
 from genbench.numerics.linalg import Array
@@ -103,7 +103,7 @@ class Classes:
     version: ClassVar[int] = 2
     columns = (
         Column("classes", "classes", "higher", digits=1),
-        Column("class_entropy", "class entropy", "higher", digits=3, unit="nats"),
+        Column("class_entropy", "class entropy", "higher", digits=3, unit="nats", note=FALLS_SHORT),
     )
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "labels")
     min_samples = 2

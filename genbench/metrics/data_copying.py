@@ -18,7 +18,7 @@ from torch import Tensor
 from genbench import seeding
 from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError, Unsupported
-from genbench.metrics.scores import as_score
+from genbench.metrics.scores import FALLS_SHORT, as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array, as_matrix
 from genbench.numerics.nearest import exact_distances, nearest_distances
@@ -120,7 +120,7 @@ class Memorization:
     cells: int = 10
     name = "memorization"
     version: ClassVar[int] = 2
-    columns = (Column("memorization", "memorization z", "zero", digits=2, note=NOTE),)
+    columns = (Column("memorization", "memorization z", "zero", digits=2, note=f"{NOTE}; {FALLS_SHORT}"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real", "train")
     min_samples = 1  # with too few in every cell it is unsupported
 

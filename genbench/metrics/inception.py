@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError, Unsupported
-from genbench.metrics.scores import as_score
+from genbench.metrics.scores import FALLS_SHORT, as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array, as_float64
 
@@ -106,7 +106,7 @@ class InceptionScore:
     version: ClassVar[int] = 2
     columns = (
         Column("is", "IS", "higher", digits=2),
-        Column("is_unsplit", "IS (unsplit)", "higher", digits=2),
+        Column("is_unsplit", "IS (unsplit)", "higher", digits=2, note=FALLS_SHORT),
     )
     reads: ClassVar[tuple[Reads, ...]] = ("samples",)
 

@@ -20,7 +20,7 @@ from genbench import seeding
 from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError
 from genbench.metrics.cubic_kernel import CubicKernel, KernelPoints, KernelTable
-from genbench.metrics.scores import as_score
+from genbench.metrics.scores import FALLS_SHORT, as_score
 from genbench.numerics.blocks import as_features, paired_features
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
@@ -236,7 +236,7 @@ class KernelDistance:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        whole = Column("kid", "KID", "lower", digits=5, note=NOTE, general="kernel distance")
+        whole = Column("kid", "KID", "lower", digits=5, note=f"{NOTE}; {FALLS_SHORT}", general="kernel distance")
         parts = Column("kid_subsets", "KID (subsets)", "lower", digits=5, general="kernel distance (subsets)")
         return (whole, parts) if self.subsets else (whole,)
 

@@ -24,7 +24,7 @@ from genbench.numerics.blocks import as_features, paired_features
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
 
-LEAST_PER_DIMENSION = 2  # samples of a class; with fewer, what second order leaves of the bias is above two errors
+LEAST_PER_DIMENSION = 4  # samples of a class; with fewer, what second order leaves of the bias is near the error
 
 
 def frechet_distance_per_class(real: Array, real_labels: Array, fake: Array, fake_labels: Array) -> dict[int, Estimate]:
@@ -35,7 +35,7 @@ def frechet_distance_per_class(real: Array, real_labels: Array, fake: Array, fak
     """
     x, y = paired_features(real, fake, 2)
     first, second = _labels("real_labels", real_labels, x), _labels("fake_labels", fake_labels, y)
-    few = _too_few(first, second)
+    few = _too_few(first, second, 2)
     if few:
         raise InputError(f"each class needs at least 2 samples on both sides; class {few}")
     classes = first.unique().tolist()
@@ -52,10 +52,10 @@ def _labels(name: str, labels: Array, features: Tensor) -> Tensor:
     return numbers.to(features.device, torch.int64)
 
 
-def _too_few(real: Tensor, fake: Tensor) -> str:
-    """The classes of the real samples that one side shows fewer than twice, in words; empty where there is none."""
+def _too_few(real: Tensor, fake: Tensor, least: int) -> str:
+    """The classes of the real samples that one side shows less than so often, in words; empty where there is none."""
     counts = [(label, int((real == label).sum()), int((fake == label).sum())) for label in real.unique().tolist()]
-    return ", class ".join(f"{label} has {n} real and {m} fake" for label, n, m in counts if min(n, m) < 2)
+    return ", class ".join(f"{label} has {n} real and {m} fake" for label, n, m in counts if min(n, m) < least)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,13 @@ class PerClassFid:
     """The column `fid_class`: the mean over the classes, less the bias of both sides' finite size in each of them.
 
     The class of a sample is the one that it was drawn for, where the generator was told, else the extractor's guess.
-    The bias is known to second order, which classes of fewer than 2 D samples exceed: then the number is biased. The
+    The bias is known to second order, which classes of fewer than 4 D samples exceed: then the number is biased. Where
+    a class has no more than D samples on a side, neither the bias nor the error is known, and there is no number. The
     remark names the class with the largest distance.
     """
 
     name = "per-class-fid"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     columns = (Column("fid_class", "class FID", "lower", digits=2, general="class Fréchet distance"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real", "labels", "conditions")
     min_samples = 2
@@ -78,14 +79,14 @@ class PerClassFid:
         fake = evidence.fake_labels if told is None else told
         if real is None or fake is None:
             raise Unsupported("the classes of the samples or of the real items are not known")
-        few = _too_few(real, fake.to(real.device))
+        dim = evidence.real.embeddings.shape[1]
+        few = _too_few(real, fake.to(real.device), dim + 1)
         if few:
-            raise Unsupported(f"a distance needs 2 samples of each class; class {few}")
+            raise Unsupported(f"needs more samples of each class than {dim} dimensions; class {few}")
         sides = evidence.real.once("classes", lambda: _by_class(evidence.real, real))
         fakes = _by_class(evidence.fake, fake)
         distances = {label: debiased(compared(side, fakes[label])) for label, side in sides.items()}
         worst = max(distances, key=lambda label: distances[label].value)
-        dim = evidence.real.embeddings.shape[1]
         smallest = min(min(len(side.embeddings), len(fakes[label].embeddings)) for label, side in sides.items())
         biased = smallest < LEAST_PER_DIMENSION * dim
         detail = f"worst: class {class_name(evidence.classes, worst)}, {distances[worst].value:.2f}"

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.metrics.manifolds import ManifoldMetrics, RealManifold, manifold_metrics
-from genbench.metrics.scores import as_score
+from genbench.metrics.scores import FALLS_SHORT, as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
 
@@ -86,7 +86,7 @@ class PrecisionRecall:
 
     k: int = K
     name = "precision-recall"
-    columns = (Column("precision", "precision", "higher"), Column("recall", "recall", "higher"))
+    columns = (Column("precision", "precision", "higher"), Column("recall", "recall", "higher", note=FALLS_SHORT))
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
 
     @property

@@ -17,7 +17,7 @@ from torch import Tensor
 from genbench import seeding
 from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.metrics.outliers import squared_errors
-from genbench.metrics.scores import as_score
+from genbench.metrics.scores import FALLS_SHORT, as_score
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import as_float64
 
@@ -51,7 +51,7 @@ class Reconstruction:
     name = "reconstruction"
     columns = (
         Column("reconstruction", "reconstruction RMSE", "lower"),
-        Column("denoising", "denoising RMSE", "lower"),
+        Column("denoising", "denoising RMSE", "lower", note=FALLS_SHORT),
     )
     reads: ClassVar[tuple[Reads, ...]] = ("reconstruction",)
     min_samples = 1

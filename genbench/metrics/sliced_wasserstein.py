@@ -17,7 +17,7 @@ from torch import Tensor
 from genbench import seeding
 from genbench.contracts import Column, Evidence, Reads, Score
 from genbench.errors import InputError
-from genbench.metrics.scores import as_score
+from genbench.metrics.scores import FALLS_SHORT, as_score
 from genbench.numerics.blocks import mean_of, paired_features, parts_of
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.linalg import Array
@@ -112,7 +112,7 @@ class Mind:
 
     directions: int = 1000
     name = "mind"
-    columns = (Column("mind", "MIND", "lower", digits=2, note=NOTE),)
+    columns = (Column("mind", "MIND", "lower", digits=2, note=f"{NOTE}; {FALLS_SHORT}"),)
     reads: ClassVar[tuple[Reads, ...]] = ("samples", "real")
     min_samples = 2
 

@@ -44,7 +44,7 @@ def test_per_class_numbers_are_by_the_classes_asked_for():
     """A model that draws another class than it is told looks like the data as a whole, and is wrong in each class."""
     metrics = ["fid", "per-class-fid", "classes"]
     sound, swapped, told_none = (
-        {row.column: row for row in genbench.evaluate(model, "digits", metrics=metrics, n=400).results}
+        {row.column: row for row in genbench.evaluate(model, "digits", metrics=metrics, n=1000).results}
         for model in (plugins.Chooses(), plugins.Swaps(), plugins.Grey())
     )
     assert swapped["fid"].value < 3 * sound["fid"].value

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import error_bars
 import pytest
 
+from genbench.metrics.scores import FALLS_SHORT
 from genbench.numerics.intervals import logit_interval, share_with_error, wilson
 
 REDRAWS = 40
@@ -41,6 +43,13 @@ def test_intervals_cover(lines):
 def test_the_table_names_every_column(lines):
     shown = error_bars.table(lines)
     assert all(f"| `{line.column}` |" in shown for line in lines)
+
+
+def test_boards_name_the_columns_that_fall_short():
+    metrics = [*error_bars.OF_SAMPLES, *error_bars.OF_HELD_OUT]
+    noted = {column.name for metric in metrics for column in metric.columns if FALLS_SHORT in column.note}
+    path = Path(__file__).parents[3] / "leaderboards" / "coverage.csv"
+    assert noted == set(error_bars.short(error_bars.read(path)))
 
 
 def test_intervals_of_shares_have_their_closed_forms():

@@ -368,6 +368,13 @@ def test_classes_are_compared_with_their_own():
     assert nameless.detail.startswith("worst: class 2"), "files have labels, and no names for them"
     with pytest.raises(Unsupported, match="class 2 has 30 real and 0 fake"):
         PerClassFid().compute(evidence(**parts, fake_labels=fake_labels % 2))
+    rare = torch.tensor([0] * 40 + [1] * 16 + [2] * 4)
+    with pytest.raises(Unsupported, match="than 4 dimensions; class 2 has 30 real and 4 fake"):
+        PerClassFid().compute(evidence(**parts, fake_labels=rare))
+    rare[40] = 2
+    few = PerClassFid().compute(evidence(**parts, fake_labels=rare))["fid_class"]
+    assert few.biased
+    assert few.detail.endswith("5 samples of a class are few for 4 dimensions, biased upwards")
     with pytest.raises(Unsupported, match="not known"):
         PerClassFid().compute(evidence(**parts, fake_labels=None))
 

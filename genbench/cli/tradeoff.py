@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from genbench.cli import options
 from genbench.cli.run import HOME, cards_on
 from genbench.errors import InputError
+
+if TYPE_CHECKING:
+    from genbench.contracts import Generator
+    from genbench.plugins.cards import ModelCard
 
 
 @click.command(epilog="Example: genbench tradeoff stylegan biggan dcgan real --psi 0.2:1.0:0.1")
@@ -19,6 +24,7 @@ from genbench.errors import InputError
 @options.metrics
 @click.option("-n", type=click.IntRange(min=1), help="Samples to draw at each psi. Default: the benchmark's.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for results.  [default: leaderboards/BENCHMARK]")
+@options.batch_size
 @options.computing
 def tradeoff(
     models: tuple[str, ...],
@@ -28,6 +34,7 @@ def tradeoff(
     metrics: tuple[str, ...],
     n: int | None,
     out: Path | None,
+    batch_size: int | None,
     seed: int,
     device: str,
     data_root: Path | None,
@@ -40,6 +47,7 @@ def tradeoff(
     """
     from genbench.cli.console import Shown
     from genbench.evaluation import benchmarks, devices, generators, truncation
+    from genbench.evaluation.drawing import batched
     from genbench.leaderboard import tradeoff as figures
     from genbench.plugins.extractors import Computing
     from genbench.plugins.guard import attribute
@@ -54,11 +62,15 @@ def tradeoff(
     cards = [generators.resolve(name) for name in models] or cards_on(task.benchmark.name)
     stem = "tradeoff" if everything else "-".join(["tradeoff", *(file_name(card.name) for card in cards)])
     folder = out if out is not None else HOME / file_name(task.benchmark.name)
-    built = {card.name: generators.build(card, task.setting_of(card.name, device)) for card in cards}
+
+    def build(card: ModelCard) -> Generator:
+        return batched(generators.build(card, task.setting_of(card.name, device)), batch_size)
+
+    built = {card.name: build(card) for card in cards}
     truncation.require_curves(built, task, psis)
     if figures.REFERENCE not in built:
         reference = generators.resolve(figures.REFERENCE)
-        built[reference.name] = generators.build(reference, task.setting_of(reference.name, device))
+        built[reference.name] = build(reference)
     curves = {}
     with Shown() as progress:
         progress.start(list(built))

@@ -52,6 +52,7 @@ def tradeoff(
     from genbench.plugins.extractors import Computing
     from genbench.plugins.guard import attribute
     from genbench.storage import atomic
+    from genbench.storage.formatting import counted
     from genbench.storage.names import file_name
 
     if everything == bool(models):
@@ -77,7 +78,7 @@ def tradeoff(
         for name, model in built.items():
             # Each model is asked for the psis that its kind of truncation knows.
             curves[name] = truncation.curve(model, task, psis, seed, progress.tell(name))
-            progress.finish(name, f"{len(curves[name])} points", failed=False)
+            progress.finish(name, counted(len(curves[name]), "point"), failed=False)
             click.echo(f"{name}\n{curves[name].round(3).to_string(index=False)}\n")
     atomic.write_text(folder / f"{stem}.csv", truncation.joined(curves).to_csv(index=False))
     kinds = {name: str(attribute(built[name], "truncation")) for name in curves if len(curves[name]) > 1}

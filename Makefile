@@ -37,7 +37,7 @@ docs: .venv/.documented
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: pyproject.toml | .venv/bin/pip
-	$(BIN)/pip install -q -e .
+	$(BIN)/pip install -q -e ".[boards]"
 	touch $@
 
 .venv/.tested: pyproject.toml | .venv/bin/pip

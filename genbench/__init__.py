@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genbench.evaluation.adapters import adapt
     from genbench.evaluation.check import check
     from genbench.evaluation.evaluate import Report, evaluate, tradeoff
-    from genbench.evaluation.extraction import Reading
+    from genbench.evaluation.image_pass import Reading
     from genbench.evaluation.score import Scores, score, stats
     from genbench.evaluation.stream import Stream
     from genbench.leaderboard.boards import leaderboard
@@ -38,7 +38,7 @@ _HOMES = {
     "GenbenchError": "genbench.errors",
     "ModelCard": "genbench.plugins.cards",
     "Published": "genbench.plugins.cards",
-    "Reading": "genbench.evaluation.extraction",
+    "Reading": "genbench.evaluation.image_pass",
     "Report": "genbench.evaluation.evaluate",
     "SampleSpec": "genbench.contracts",
     "Scores": "genbench.evaluation.score",

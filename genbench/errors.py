@@ -64,3 +64,13 @@ class ConformanceError(ModelError):
 
 class Unsupported(GenbenchError):  # noqa: N818 - a status that metrics raise, not a fault
     """A metric needs something that the model or benchmark does not define; the row says so and nothing failed."""
+
+
+# By the module that is missing, the extra of genbench that brings it.
+EXTRAS = {"matplotlib": "boards", "pandas": "boards", "sklearn": "boards"}
+
+
+def way_to_install(error: BaseException) -> str:
+    """Which extra brings what an import did not find, as words to follow a message; empty for other errors."""
+    module = (error.name or "").split(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return f"; pip install 'genbench[{EXTRAS[module]}]' brings it" if module in EXTRAS else ""

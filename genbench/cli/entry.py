@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from genbench.errors import GenbenchError, InputError, ProcessLostError, RegistryError
+from genbench.errors import GenbenchError, InputError, ProcessLostError, RegistryError, way_to_install
 
 COMMANDS = {
     "run": "genbench.cli.run:run",
@@ -61,6 +61,11 @@ class Commands(click.Group):
             except GenbenchError as error:
                 click.echo(f"error: {error}", err=True)
                 ctx.exit(2 if isinstance(error, InputError | RegistryError) else 1)
+            except ModuleNotFoundError as error:
+                if not (way := way_to_install(error)):
+                    raise
+                click.echo(f"error: this needs {error.name}{way}", err=True)
+                ctx.exit(1)
             except Terminated:
                 click.echo(f"terminated; {PROMISE}", err=True)
                 ctx.exit(143)

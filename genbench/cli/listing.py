@@ -16,10 +16,11 @@ from genbench.plugins.cards import Benchmark, Card
 def list_command(what: str, form: str) -> None:
     """List what can be named, with a line on each.
 
-    Markdown also shows the models' papers, capabilities and deviations from the papers."""
+    Markdown also shows the models' papers, capabilities and deviations from the papers, and the benchmarks' metrics.
+    """
     heads, rows = LISTS[what]()
-    if what == "models" and form == "table":
-        shown = [heads.index(head) for head in ("model", "family", "year", "what it is", "boards")]
+    if form == "table":
+        shown = [heads.index(head) for head in SHOWN.get(what, heads)]
         heads, rows = tuple(heads[i] for i in shown), [tuple(row[i] for i in shown) for row in rows]
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
     if form == "md":
@@ -29,6 +30,10 @@ def list_command(what: str, form: str) -> None:
         click.echo(f"| {' | '.join(cells)} |" if form == "md" else "  ".join(cells).rstrip())
 
 
+SHOWN = {  # in a terminal, where the rest is what `genbench show NAME` prints
+    "models": ("model", "family", "year", "what it is", "boards"),
+    "benchmarks": ("benchmark", "what it is", "features", "n"),
+}
 Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 

@@ -36,6 +36,7 @@ def report(folders: tuple[Path, ...], output: Path, title: str) -> None:
     from genbench.leaderboard import page
     from genbench.plugins import registry
     from genbench.storage import atomic
+    from genbench.storage.formatting import counted
 
     parts = [part for folder in folders or homes() for part in _parts(folder, required=bool(folders))]
     if not parts:
@@ -45,7 +46,7 @@ def report(folders: tuple[Path, ...], output: Path, title: str) -> None:
     records = {name: _records(cards[name]) for name in shown if name in cards}
     atomic.write_text(output, page.render(parts, cards, records, title))
     size = output.stat().st_size / 2**20
-    click.echo(f"{output}: {len(parts)} board{'s' * (len(parts) > 1)}, {len(shown)} models, {size:.1f} MB")
+    click.echo(f"{output}: {counted(len(parts), 'board')}, {counted(len(shown), 'model')}, {size:.1f} MB")
 
 
 def _records(card: ModelCard) -> Mapping[str, Mapping[str, Any]]:

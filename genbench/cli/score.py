@@ -15,7 +15,7 @@ from genbench.cli.shared_work import shared_work
 from genbench.plugins.suites import SUITES
 
 if TYPE_CHECKING:
-    from genbench.evaluation.extraction import Reading
+    from genbench.evaluation.image_pass import Reading
 
 reading_options = options.all_of(
     click.option(
@@ -44,7 +44,7 @@ reading_options = options.all_of(
 
 def _reading(chosen: dict[str, Any]) -> Reading:
     from genbench.evaluation import devices
-    from genbench.evaluation.extraction import Reading
+    from genbench.evaluation.image_pass import Reading
     from genbench.plugins.extractors import Computing
 
     devices.check(chosen["device"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,10 @@ from genbench.cli import options
 from genbench.cli.run import HOME, cards_on
 from genbench.errors import InputError
 from genbench.plugins.cards import FEW
+
+if TYPE_CHECKING:
+    from genbench.contracts import Generator
+    from genbench.plugins.cards import ModelCard
 
 
 @click.command(epilog="Example: genbench tradeoff stylegan biggan dcgan real --psi 0.2:1.0:0.1")
@@ -20,6 +25,7 @@ from genbench.plugins.cards import FEW
 @options.metrics
 @click.option("-n", type=click.IntRange(min=1), default=FEW, show_default=True, help="Samples to draw at each psi.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for results.  [default: leaderboards/BENCHMARK]")
+@options.batch_size
 @options.computing
 def tradeoff(
     models: tuple[str, ...],
@@ -29,6 +35,7 @@ def tradeoff(
     metrics: tuple[str, ...],
     n: int,
     out: Path | None,
+    batch_size: int | None,
     seed: int,
     device: str,
     data_root: Path | None,
@@ -41,10 +48,12 @@ def tradeoff(
     """
     from genbench.cli.console import Shown
     from genbench.evaluation import benchmarks, devices, generators, truncation
+    from genbench.evaluation.drawing import batched
     from genbench.leaderboard import tradeoff as figures
     from genbench.plugins.extractors import Computing
     from genbench.plugins.guard import attribute
     from genbench.storage import atomic
+    from genbench.storage.formatting import counted
     from genbench.storage.names import file_name
 
     if everything == bool(models):
@@ -55,18 +64,22 @@ def tradeoff(
     cards = [generators.resolve(name) for name in models] or cards_on(task.benchmark.name)
     stem = "tradeoff" if everything else "-".join(["tradeoff", *(file_name(card.name) for card in cards)])
     folder = out if out is not None else HOME / file_name(task.benchmark.name)
-    built = {card.name: generators.build(card, task.setting_of(card.name, device)) for card in cards}
+
+    def build(card: ModelCard) -> Generator:
+        return batched(generators.build(card, task.setting_of(card.name, device)), batch_size)
+
+    built = {card.name: build(card) for card in cards}
     truncation.require_curves(built, task, psis)
     if figures.REFERENCE not in built:
         reference = generators.resolve(figures.REFERENCE)
-        built[reference.name] = generators.build(reference, task.setting_of(reference.name, device))
+        built[reference.name] = build(reference)
     curves = {}
     with Shown() as progress:
         progress.start(list(built))
         for name, model in built.items():
             # Each model is asked for the psis that its kind of truncation knows.
             curves[name] = truncation.curve(model, task, psis, seed, progress.tell(name))
-            progress.finish(name, f"{len(curves[name])} points", failed=False)
+            progress.finish(name, counted(len(curves[name]), "point"), failed=False)
             click.echo(f"{name}\n{curves[name].round(3).to_string(index=False)}\n")
     atomic.write_text(folder / f"{stem}.csv", truncation.joined(curves).to_csv(index=False))
     kinds = {name: str(attribute(built[name], "truncation")) for name in curves if len(curves[name]) > 1}

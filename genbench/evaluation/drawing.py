@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genbench import seeding
-from genbench.contracts import Dataset, SampleSpec
+from genbench.contracts import Dataset, Generator, SampleSpec
 from genbench.errors import ModelError, OutOfMemoryError
 from genbench.evaluation import processes
 from genbench.plugins.arrays import plain
@@ -150,6 +150,11 @@ class Batched:
         if name == "_generator":
             raise AttributeError(name)
         return getattr(self._generator, name)
+
+
+def batched(generator: Generator, batch_size: int | None) -> Generator:
+    """The generator, asked for at most so many items at once where a number is given."""
+    return generator if batch_size is None else Batched(generator, batch_size)
 
 
 def in_batches(

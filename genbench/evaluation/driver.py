@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from genbench.contracts import Column, Evidence, Metric, Score, parts_read
-from genbench.errors import GenbenchError, ModelError, Unsupported
+from genbench.errors import GenbenchError, ModelError, Unsupported, way_to_install
 from genbench.evaluation import evidence as evidences
 from genbench.evaluation import processes
 from genbench.evaluation.copies import Copies
@@ -143,7 +143,8 @@ def _rows(metric: Metric, evidence: evidences.Evidence, subject: Subject) -> lis
         except GenbenchError as error:
             status, reason = "failed", str(error)
         except Exception as error:  # one metric's fault must not end the run
-            status, reason = "failed", f"{metric.name} raised {type(error).__name__}: {guard.one_line(error)}"
+            said = f"{type(error).__name__}: {guard.one_line(error)}{way_to_install(error)}"
+            status, reason = "failed", f"{metric.name} raised {said}"
     seconds = _seconds(metric, evidence)
     if status != "ok":
         return subject.without(metric, status, reason, seconds)

@@ -15,7 +15,8 @@ from torch import Tensor
 from genbench import seeding
 from genbench.contracts import FeatureExtractor, Generator, SampleSpec
 from genbench.errors import InputError, ModelError, Unsupported
-from genbench.evaluation import extraction, generators
+from genbench.evaluation import generators
+from genbench.evaluation.image_pass import checked
 from genbench.plugins.arrays import plain
 from genbench.plugins.guard import attribute, guarded
 
@@ -101,7 +102,7 @@ def arithmetic(
     codes = codes_of(generator, POOL, seed)
     items = decoded(generator, codes, spec, seed)
     ink = items.flatten(1).double().sum(1)
-    probabilities = None if seeing is None else extraction.checked(seeing, items).probabilities
+    probabilities = None if seeing is None else checked(seeing, items).probabilities
     labels = torch.zeros(POOL, dtype=torch.long) if probabilities is None else probabilities.argmax(1).cpu()
     members = {int(label): (labels == label).nonzero()[:, 0] for label in labels.unique()}
     large = [label for label, own in members.items() if len(own) >= AVERAGED * TAIL]

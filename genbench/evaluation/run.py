@@ -12,7 +12,7 @@ from genbench.contracts import Generator, Metric
 from genbench.errors import GenbenchError, GenbenchWarning, ModelError
 from genbench.evaluation import benchmarks, generators, processes
 from genbench.evaluation.benchmarks import Task
-from genbench.evaluation.drawing import Batched
+from genbench.evaluation.drawing import batched
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
 from genbench.evaluation.generator_evidence import of_generator, protocol_of
@@ -196,8 +196,7 @@ class _Job:
             generator: Generator = isolation.isolated(self.card, setting, self.options.timeout)
         else:
             generator = generators.build(self.card, setting)
-        size = self.options.batch_size
-        return generator if size is None else Batched(generator, size)
+        return batched(generator, self.options.batch_size)
 
     def subject(self, version: str) -> Subject:
         task, options = self.task, self.options

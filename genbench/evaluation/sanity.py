@@ -15,6 +15,7 @@ from genbench.evaluation.benchmarks import Task
 from genbench.evaluation.faults import FAULTS, Fault, Faulty, Material
 from genbench.evaluation.progress import Progress, Silent
 from genbench.evaluation.run import evaluate_generator
+from genbench.storage.formatting import counted
 from genbench.storage.results import Result
 
 REAL = "real"
@@ -51,7 +52,7 @@ def trials(
         label, unit = (REAL, "") if fault is None else (fault.name, fault.unit)
         done.append(Trial(label, unit, strength, tuple(rows)))
         failed = next((row.detail for row in rows if row.status == "failed"), "")
-        progress.finish(name, failed or f"{len(rows)} columns", bool(failed))
+        progress.finish(name, failed or counted(len(rows), "column"), bool(failed))
     return done
 
 

@@ -17,7 +17,8 @@ from genbench.errors import DataError, InputError, Unsupported
 from genbench.evaluation import processes
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
-from genbench.evaluation.extraction import Extracted, Reading, choose, deviation, extract
+from genbench.evaluation.extraction import Extracted, choose, deviation, extract
+from genbench.evaluation.image_pass import Reading
 from genbench.evaluation.protocol import Protocol, Record, digest
 from genbench.evaluation.reference import Reference
 from genbench.evaluation.summary import KnownAlone

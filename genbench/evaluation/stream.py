@@ -16,7 +16,7 @@ from genbench.errors import InputError
 from genbench.evaluation import processes
 from genbench.evaluation.driver import Subject, measure
 from genbench.evaluation.evidence import Evidence
-from genbench.evaluation.extraction import BATCH, checked
+from genbench.evaluation.image_pass import BATCH, checked
 from genbench.evaluation.protocol import Protocol, Record, digest
 from genbench.evaluation.reference import Reference
 from genbench.evaluation.score import DEFAULT_FEATURES, METRICS, NO_GENERATOR, Scores

@@ -1,6 +1,6 @@
-"""Boards in the schema of Every Eval Ever, version 0.2.2: one record per row, its numbers with their errors.
+"""Boards in the schema of Every Eval Ever, version 0.3.0: one record per row, its numbers with their errors.
 
-Reference: github.com/evaleval/every_eval_ever, ``eval.schema.json``.
+Reference: github.com/evaleval/every_eval_ever, ``every_eval_ever/schemas/eval.schema.json``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from genbench.leaderboard.means import seeds_text
 from genbench.leaderboard.ranking import Ranking
 from genbench.storage.results import Result
 
-SCHEMA = "0.2.2"
+SCHEMA = "0.3.0"
+LEVEL = 0.95  # of the intervals of rows
 # Columns between 0 and 1. Of the others no bound is stated: where there is none, the schema leaves its field out.
 SHARES = frozenset(
     {
@@ -36,7 +37,13 @@ def _record(board: Ranking, key: Key, rows: list[Result]) -> dict[str, Any]:
     last = max(rows, key=lambda row: row.moment)
     software = dict(part.split("=", 1) for part in last.software.split() if "=" in part)
     time = str(int(last.moment.timestamp()))
-    identity = {"version": last.model_version, "device": last.device, "seed": seeds_text(seeds)}
+    identity = {
+        "deployment_type": "self_deployed",
+        "model_availability": "unknown",  # rows do not say where a model's weights are
+        "version": last.model_version,
+        "device": last.device,
+        "seed": seeds_text(seeds),
+    }
     return {
         "schema_version": SCHEMA,
         "evaluation_id": f"genbench-{board.benchmark}/{model}/seed-{'-'.join(map(str, seeds))}-{time}",
@@ -94,5 +101,5 @@ def _uncertainty(row: Result) -> dict[str, Any]:
     if row.stderr is not None:
         said["standard_error"] = {"value": row.stderr, "method": "over the draw of the samples, the real items fixed"}
     if row.low is not None and row.high is not None:
-        said["confidence_interval"] = {"lower": row.low, "upper": row.high}
+        said["confidence_interval"] = {"lower": row.low, "upper": row.high, "confidence_level": LEVEL}
     return said

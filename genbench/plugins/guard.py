@@ -28,7 +28,8 @@ from genbench.plugins.interruptions import described, interruptions, one_line, p
 __all__ = ["Watch", "attribute", "copied", "guarded", "guarded_as", "name_of", "one_line", "tell", "watching"]
 
 T = TypeVar("T")
-CPU_MEMORY = "can't allocate memory"  # as torch's allocator for the CPU says it
+# As torch's allocator for the CPU says it, on Unix and on Windows; as CUDA, its libraries and Apple's devices do.
+NO_MEMORY = ("DefaultCPUAllocator", "can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 COPIED = (Dataset, Source, Setting, Features, LogProbs)  # values of genbench's own whose tensors are copied
 
 
@@ -103,7 +104,8 @@ def guarded_as(
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that there is no memory left: Python's and numpy's, and torch's on any device."""
     named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return isinstance(error, MemoryError) or named or (isinstance(error, RuntimeError) and CPU_MEMORY in str(error))
+    said = isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    return isinstance(error, MemoryError) or named or said
 
 
 def _tell_of(what: str, changes: list[str], original: tuple[Any, Any], given: tuple[Any, Any]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from genbench.errors import RegistryError
+from genbench.errors import RegistryError, way_to_install
 from genbench.plugins.interruptions import described
 
 _origins: list[str] = []  # directories that targets were imported from and that are on no path of themselves
@@ -70,7 +70,7 @@ def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
-        hint = ""
+        hint = way_to_install(error)
         if name.endswith(".py") or os.sep in name:
             dotted = ".".join(Path(name.removesuffix(".py")).parts)
             hint = f"; a module is named as it is imported: {dotted}"

@@ -59,6 +59,11 @@ def number_text(value: float, decimals: int) -> str:
     return f"{rounded:.{max(decimals, 0)}f}"
 
 
+def counted(n: int, what: str) -> str:
+    """``1 column``, ``2 columns``."""
+    return f"{n:,} {what}" + "s" * (n != 1)
+
+
 def listing(rows: Iterable[Result]) -> str:
     """Rows of one model as aligned lines: title, number, remark; what has no number comes last."""
     lines = []

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import genbench
-from genbench.evaluation.extraction import Reading
+from genbench.evaluation.image_pass import Reading
 from genbench.plugins.extractors import Computing
 
 with warnings.catch_warnings():

@@ -1,16 +1,11 @@
-"""Models from files: samples that were drawn already, TorchScript, and archives of `torch.export`.
-
-Nothing here runs code of a pickle: `torch.jit.load` and `torch.export.load` read programs of their own kinds.
-"""
+"""Models from files: samples that were drawn already, and networks that make items of the spec by themselves."""
 
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +14,9 @@ from torch import Tensor
 from genbench.contracts import Generator, SampleSpec, Setting
 from genbench.data import images, sources
 from genbench.errors import DataError, ModelError
-from genbench.plugins.interruptions import described
+from genbench.evaluation.adapters import programs
 from genbench.storage import npz
-from genbench.storage.regular import open_regular, shown
+from genbench.storage.regular import shown
 
 
 def of_setting(setting: Setting) -> Generator:
@@ -33,12 +28,16 @@ def from_path(path: Path, setting: Setting) -> Generator:
     """The generator that a file or folder holds, for items of the setting's spec.
 
     Samples are an ``.npz`` with `arr_0`, an ``.npy``, or a folder of images; see `StoredSamples`. ``.pt`` and ``.ts``
-    are TorchScript (`scripted`), ``.pt2`` is an archive of `torch.export` (`exported`). Raises DataError for what
-    cannot be read, and ModelError for what makes no such items, in one sentence that says how to make it so.
+    are TorchScript, ``.pt2`` is an archive of `torch.export`; see `programs`. Raises DataError for what cannot be read,
+    and ModelError for what makes no such items, in one sentence that says how to make it so.
     """
-    kinds: dict[str, Callable[[Path, Setting], Generator]] = {".pt": scripted, ".ts": scripted, ".pt2": exported}
-    make = None if path.is_dir() else kinds.get(path.suffix.lower())
-    return StoredSamples.open(path, setting.spec) if make is None else make(path, setting)
+    if not programs.is_program(path):
+        return StoredSamples.open(path, setting.spec)
+    program = programs.opened(path, setting.device)
+    about = program.name, setting.spec, program.version, program.call
+    if program.latent_shape is None:
+        return CountedModel(*about)
+    return DecodingModel(*about, program.latent_shape, program.device)
 
 
 class StoredSamples:
@@ -140,12 +139,12 @@ def _array_items(path: Path, spec: SampleSpec) -> Tensor:
 
 @dataclass(eq=False)
 class CountedModel:
-    """A network in a file that is told how many items to make; see `scripted`."""
+    """A network in a file that is told how many items to make."""
 
     name: str
     spec: SampleSpec
     version: str
-    network: Callable[[int], object]
+    network: Callable[..., object]
 
     def sample(self, n: int, /) -> Tensor:
         return _items(self.network(n), self.spec, self.name)
@@ -153,12 +152,12 @@ class CountedModel:
 
 @dataclass(eq=False)
 class DecodingModel:
-    """A network in a file that maps codes, drawn from a standard normal distribution, to items; see `scripted`."""
+    """A network in a file that maps codes, drawn from a standard normal distribution, to items."""
 
     name: str
     spec: SampleSpec
     version: str
-    network: Callable[[Tensor], object]
+    network: Callable[..., object]
     latent_shape: tuple[int, ...]
     device: torch.device
 
@@ -183,82 +182,7 @@ def _items(made: object, spec: SampleSpec, name: str) -> Tensor:
         raise ModelError(
             f"the network in {name} returns {made.dtype}, samples are uint8 with values 0..{top}; convert them in its "
             f"forward, for values in [-1, 1] by ((x + 1) * {top / 2:g}).round().clamp(0, {top}).to(torch.uint8), for "
-            f"[0, 1] by (x * {top}).round().clamp(0, {top}).to(torch.uint8)"
+            f"[0, 1] by (x * {top}).round().clamp(0, {top}).to(torch.uint8); or give them their range in Python, by "
+            f"genbench.adapt(path, range=(-1, 1))"
         )
     return made
-
-
-def _version(path: Path) -> str:
-    with open_regular(path) as file:
-        return f"file-{hashlib.file_digest(file, 'sha256').hexdigest()[:12]}"
-
-
-def scripted(path: Path, setting: Setting) -> CountedModel | DecodingModel:
-    """The model in a TorchScript file, as ``torch.jit.script(module).save(path)`` writes it.
-
-    It is called in one of three ways: by a method ``sample(n: int)`` (`torch.jit.export`); else by ``forward(n: int)``;
-    else by ``forward(z)`` with codes z of a standard normal distribution, float32 (n, *latent_shape), where
-    `latent_shape` is an attribute of the module, as ``[128]``, or an int64 buffer. Raises ModelError for others.
-    """
-    version, name, device = _version(path), shown(path), torch.device(setting.device)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r".*torch\.jit")  # that TorchScript is deprecated altogether
-            module: Any = torch.jit.load(str(path), map_location=device).eval()
-    except Exception as error:
-        raise ModelError(
-            f"{name} is not TorchScript ({described(error)}); save torch.jit.script(model).save(path), or name what "
-            f"builds the model as module:factory"
-        ) from error
-    if hasattr(module, "sample"):
-        return CountedModel(name, setting.spec, version, module.sample)
-    arguments = module.forward.schema.arguments  # the module itself comes first
-    if len(arguments) > 1 and str(arguments[1].type) == "int":
-        return CountedModel(name, setting.spec, version, module)
-    shape = getattr(module, "latent_shape", None)
-    if shape is None:
-        raise ModelError(
-            f"{name} has neither a method sample(n: int) nor the shape of its codes; give the module an attribute "
-            f"latent_shape before torch.jit.script, as self.latent_shape = [128]"
-        )
-    sizes = tuple(int(size) for size in (shape.tolist() if isinstance(shape, Tensor) else shape))
-    return DecodingModel(name, setting.spec, version, module, sizes, device)
-
-
-def exported(path: Path, setting: Setting) -> DecodingModel:
-    """The model in an archive of `torch.export`, as ``torch.export.save(program, path)`` writes it.
-
-    Its one input are codes z of a standard normal distribution, float32 (n, *latent_shape); their shape and device are
-    those of the example that it was exported with. Where n was fixed then, codes are mapped so many at a time. Raises
-    ModelError for others.
-    """
-    version, name = _version(path), shown(path)
-    try:
-        program = torch.export.load(str(path))
-        taken = program.graph_signature.user_inputs
-        inputs = [node.meta["val"] for node in program.graph.nodes if node.op == "placeholder" and node.name in taken]
-        network: Any = program.module()
-    except Exception as error:
-        raise ModelError(
-            f"{name} is not an archive of torch.export ({described(error)}); save "
-            f"torch.export.save(torch.export.export(model, (z,)), path)"
-        ) from error
-    if len(inputs) != 1 or not isinstance(inputs[0], Tensor) or inputs[0].dtype != torch.float32 or not inputs[0].ndim:
-        raise ModelError(f"the program in {name} must take one input, codes float32 (n, *latent_shape)")
-    batch, *sizes = inputs[0].shape
-    if not all(isinstance(size, int) for size in sizes):
-        raise ModelError(f"the program in {name} leaves the shape of its codes open; fix all of it but the first")
-    if isinstance(batch, int):
-        network = _by_parts(network, batch)
-    return DecodingModel(name, setting.spec, version, network, tuple(sizes), inputs[0].device)
-
-
-def _by_parts(network: Callable[[Tensor], Any], batch: int) -> Callable[[Tensor], object]:
-    """A network for `batch` codes at a time as one for any number of them."""
-
-    def mapped(z: Tensor) -> object:
-        filled = torch.cat([z, z.new_zeros(-len(z) % batch, *z.shape[1:])])
-        parts = [network(part) for part in filled.split(batch)]
-        return torch.cat(parts)[: len(z)] if all(isinstance(part, Tensor) for part in parts) else parts[0]
-
-    return mapped

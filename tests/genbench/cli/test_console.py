@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,40 @@ def test_a_command_leaves_warnings_and_the_path_as_they_were(arguments):
     before = warnings.showwarning, list(warnings.filters), list(sys.path)
     CliRunner().invoke(main, arguments)
     assert (warnings.showwarning, list(warnings.filters), list(sys.path)) == before
+
+
+WITHOUT_BOARDS = """
+import json, sys
+sys.modules |= dict.fromkeys(("matplotlib", "pandas", "sklearn", "sklearn.datasets"))  # as if not installed
+from click.testing import CliRunner
+from genbench.cli import main
+done = [CliRunner().invoke(main, command) for command in json.loads(sys.argv[1])]
+print(json.dumps([(each.exit_code, each.output) for each in done]))
+"""
+
+
+def test_what_boards_need_is_asked_for_by_boards_alone(tmp_path):
+    for place, name in enumerate(("real", "fake")):
+        np.savez(tmp_path / name, arr_0=np.random.default_rng(place).integers(0, 256, (60, 4, 4, 3), dtype=np.uint8))
+    way = "; pip install 'genbench[boards]' brings it"
+    expected = {
+        ("score", "real.npz", "fake.npz", "--features", "identity"): (0, "precision"),
+        ("stats", "real.npz", "-o", "stats.npz", "--features", "identity"): (0, "60 images"),
+        ("run", "digits", "-m", "noise"): (
+            2,
+            f"error: cannot import genbench.data.digits: ModuleNotFoundError: {{}}{way}",
+        ),
+        ("leaderboard", str(TESTS.parent / "leaderboards" / "weather"), "--format", "csv"): (
+            1,
+            f"error: this needs pandas{way}",
+        ),
+    }
+    command = [sys.executable, "-c", WITHOUT_BOARDS, json.dumps(list(expected))]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    for (code, said), (own_code, output) in zip(expected.values(), json.loads(done.stdout), strict=True):
+        assert own_code == code, output
+        for part in said.split("{}"):
+            assert part in output
 
 
 def lines_of(*arguments, monkeypatch, seconds):

@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+import genbench
 from genbench.contracts import SampleSpec, Setting
-from genbench.errors import DataError, ModelError
+from genbench.errors import DataError, InputError, ModelError
 from genbench.evaluation import generators
 from genbench.evaluation.adapters import from_path
 from genbench.evaluation.generators import build, draw, resolve
@@ -65,6 +66,17 @@ def test_real_values_and_other_layouts_are_read(tmp_path, setting):
     for name, array in (("grey", images), ("first", images[:, None]), ("last", images[..., None])):
         np.savez(tmp_path / f"{name}.npz", array)
         assert (draw(opened(tmp_path / f"{name}.npz", setting).sample, SPEC, 2, 0) == 16).all()
+
+
+def test_adapt_takes_the_path_of_samples(tmp_path):
+    samples = torch.randint(17, (30, *SPEC.shape)).to(torch.uint8)
+    npz.save(tmp_path / "samples.npz", samples, SPEC)
+    model = genbench.adapt(tmp_path / "samples.npz", shape=(1, 8, 8), levels=17)
+    assert torch.equal(model.sample(30), samples)
+    with pytest.raises(InputError, match=r"holds samples, of which shape, levels, name are told, not range"):
+        genbench.adapt(tmp_path / "samples.npz", shape=(1, 8, 8), levels=17, range=(0, 1))
+    with pytest.raises(InputError, match=r"net.pt does not exist"):
+        genbench.adapt("net.pt")
 
 
 def test_a_folder_of_images_is_read_in_the_order_of_its_names(tmp_path, setting):
@@ -188,6 +200,19 @@ class TestTorchScript:
         with pytest.raises(ModelError, match=r"in \[-1, 1\] by \(\(x \+ 1\) \* 8\).round\(\).clamp\(0, 16\)"):
             draw(model.sample, SPEC, 4, 0)
 
+    def test_adapt_takes_its_path_and_scales_what_it_makes(self, tmp_path, setting):
+        levels, floats = Decoder(), Decoder(floats=True)
+        floats.load_state_dict(levels.state_dict())
+        own = opened(script(levels, tmp_path / "levels.pt"), setting)
+        model = genbench.adapt(script(floats, tmp_path / "floats.pt"), shape=(1, 8, 8), levels=17)
+        assert torch.equal(draw(model.sample, SPEC, 40, 0), draw(own.sample, SPEC, 40, 0))
+        assert genbench.check(model) == ("latent",)
+        assert (model.name, model.version[:5]) == ("floats.pt", "file-")
+        counted = genbench.adapt(str(script(Counted(), tmp_path / "counted.ts")), shape=(1, 8, 8), levels=17)
+        assert len(draw(counted.sample, SPEC, 40, 0).unique()) == 17
+        silent = genbench.adapt(script(WithoutShape(), tmp_path / "silent.pt"), shape=(1, 8, 8), levels=17, latent=3)
+        assert silent.decode(torch.zeros(2, 3)).shape == (2, 1, 8, 8)
+
 
 class TestTorchExport:
     @pytest.mark.parametrize("dynamic", [True, False])
@@ -201,6 +226,9 @@ class TestTorchExport:
         assert torch.equal(model.decode(z), network(z)), "six codes, where four were the example"
         assert model.latent_shape == (3,)
         assert draw(model.sample, SPEC, 7, 0).shape == (7, 1, 8, 8)
+        adapted = genbench.adapt(tmp_path / "model.pt2", shape=(1, 8, 8), levels=17)
+        assert torch.equal(draw(adapted.sample, SPEC, 7, 0), draw(model.sample, SPEC, 7, 0))
+        assert genbench.check(adapted) == ("latent",)
 
     def test_what_is_no_archive_is_refused(self, tmp_path, setting):
         (tmp_path / "model.pt2").write_bytes(b"PK\3\4 nothing")

@@ -100,7 +100,15 @@ def test_memory_that_runs_out_halves_the_batches(digits):
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), torch.OutOfMemoryError("no"), RuntimeError("DefaultCPUAllocator: can't allocate memory: you ...")],
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("no"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        RuntimeError("[enforce fail] . DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
 )
 def test_all_kinds_of_exhaustion_are_known(error):
     class Full(plugins.Grey):
@@ -111,6 +119,21 @@ def test_all_kinds_of_exhaustion_are_known(error):
 
     with pytest.warns(GenbenchWarning, match="ran out of memory"):
         assert samples_of(Full(), SPEC, 4, seed=0).shape == (4, 1, 8, 8)
+
+
+def test_memory_runs_out_of_adapted_networks_and_of_evaluations_too():
+    """A real allocation that no machine can make, not an exception by name: its size grows with the batch."""
+
+    def greedy(n):
+        torch.empty(n if n <= 60 else 2**60, dtype=torch.uint8)
+        return torch.rand(n, 1, 8, 8)
+
+    model = genbench.adapt(greedy, shape=(1, 8, 8), levels=17, range=(0, 1), batch_size=100)
+    with pytest.warns(GenbenchWarning, match=r"sample ran out of memory, and is asked for 50 items at once"):
+        report = genbench.evaluate(model, "digits", metrics=["fid"], n=150)
+    assert [row.status for row in report.results if row.column == "fid"] == ["ok"]
+    smaller = genbench.adapt(greedy, shape=(1, 8, 8), levels=17, range=(0, 1), batch_size=50)
+    assert torch.equal(report.samples, genbench.evaluate(smaller, "digits", metrics=["fid"], n=150).samples)
 
 
 def test_other_errors_do_not_halve():

@@ -18,7 +18,7 @@ from PIL import Image
 import genbench
 from genbench.cli.entry import main
 from genbench.errors import DataError, InputError
-from genbench.evaluation.extraction import Reading
+from genbench.evaluation.image_pass import Reading
 from genbench.metrics import frechet_distance
 from genbench.plugins import registry
 from genbench.storage import cache

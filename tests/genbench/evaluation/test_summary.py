@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 import genbench
 from genbench.cli.entry import main
 from genbench.contracts import Features, held_by
 from genbench.errors import InputError, Unsupported
-from genbench.evaluation import extraction, summary
+from genbench.evaluation import extraction, image_pass, processes, summary
 from genbench.evaluation.summary import KnownAlone, Summary, of_arrays
 from genbench.metrics.frechet import FrechetDistance, compared
 from genbench.metrics.maximum_mean_discrepancy import KernelDistance
@@ -90,6 +91,37 @@ def test_files_are_summed_where_moments_are_enough(pair, tmp_path, monkeypatch):
     # Features that are known already serve as they are.
     again = genbench.score(*pair, "identity", ["fid"])
     assert isinstance(again.fake.features, Features)
+
+
+@pytest.mark.parametrize("metric", ["fid", "kid"])
+def test_several_processes_sum_and_hold_what_one_does_to_the_last_bit(pair, tmp_path, monkeypatch, metric):
+    """Rounds, runs and batches are those of three processes, one after the other; a file in between cannot be read."""
+    monkeypatch.setattr(image_pass, "ROUND", 128)
+    (tmp_path / "real").mkdir()
+    for index, pixels in enumerate(pair[0]):
+        Image.fromarray(pixels).save(tmp_path / "real" / f"{index:03}.png")
+    (tmp_path / "real" / "070.png").write_text("no picture")
+    told = []
+    reading = genbench.Reading(on_bad_file="skip", tell=lambda *progress: told.append(progress))
+
+    def scores():
+        return genbench.score(tmp_path / "real", pair[1], "identity", [metric], reading=reading)
+
+    alone = scores()
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "another"))
+    monkeypatch.setattr(processes, "size", lambda: 3)
+    monkeypatch.setattr(processes, "rank", lambda: 0)
+    monkeypatch.setattr(processes, "gathered", lambda value: [value])
+    monkeypatch.setattr(processes, "shared", lambda count, make: [make(index) for index in range(count)])
+    told.clear()
+    shared = scores()
+    assert isinstance(shared.real.features, KnownAlone if metric == "fid" else Features)
+    assert [(row.value, row.stderr, row.protocol) for row in shared.results] == [
+        (row.value, row.stderr, row.protocol) for row in alone.results
+    ]
+    images = [(done, total) for name, done, total in told if name == "real"]
+    assert images
+    assert all(done <= total == 150 for done, total in images)
 
 
 def test_statistics_are_summed_and_known_again(pair, tmp_path):

@@ -87,6 +87,14 @@ def test_no_model_is_drawn_from_before_all_are_checked(tmp_path, monkeypatch, se
     assert not (tmp_path / "out").exists()
 
 
+def test_the_command_asks_for_batches_of_the_size_that_it_is_given(tmp_path, monkeypatch):
+    monkeypatch.setattr(Threshold, "calls", 0)
+    arguments = ["tradeoff", "test_truncation:Threshold", "--psi", "inf", "--metric", "precision", "-n", "60"]
+    result = CliRunner().invoke(main, [*arguments, "--batch-size", "20", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert Threshold.calls == 3
+
+
 def test_a_metric_that_raises_leaves_its_column_empty_and_the_curve_goes_on():
     task = benchmarks.load("digits", n=60, metrics=["strangers:Divides", "fid"])
     curve = truncation.sweep(Threshold(), task, [0.5])

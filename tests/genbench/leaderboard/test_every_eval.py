@@ -1,9 +1,13 @@
-"""Records in the schema of Every Eval Ever, held to what its version 0.2.2 asks of the fields that are used."""
+"""Records in the schema of Every Eval Ever, held to the one that the package every-eval-ever 0.3.0 ships.
+
+``tests/every_eval_ever/`` has it, with its licence.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,80 +17,8 @@ from genbench.cli import main
 from genbench.leaderboard import boards, every_eval
 from genbench.storage import results
 
-TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
-NAMED = {"type": "object", "properties": {"additional_details": TEXTS}}
-TEXT, NUMBER = {"type": "string"}, {"type": "number"}
-METRIC = {
-    "type": "object",
-    "required": ["lower_is_better"],
-    "properties": {
-        **dict.fromkeys(("metric_id", "metric_name", "metric_unit"), TEXT),
-        "lower_is_better": {"type": "boolean"},
-        "score_type": {"enum": ["binary", "continuous", "levels"]},
-        "min_score": NUMBER,
-        "max_score": NUMBER,
-        "additional_details": TEXTS,
-    },
-    "if": {"required": ["score_type"], "properties": {"score_type": {"const": "continuous"}}},
-    "then": {"required": ["min_score", "max_score"]},
-}
-UNCERTAINTY = {
-    "type": "object",
-    "properties": {
-        "standard_error": {"type": "object", "required": ["value"], "properties": {"value": NUMBER, "method": TEXT}},
-        "confidence_interval": {
-            "type": "object",
-            "required": ["lower", "upper"],
-            "properties": {"lower": NUMBER, "upper": NUMBER},
-        },
-        "num_samples": {"type": "integer"},
-    },
-}
-SCORE = {
-    "type": "object",
-    "required": ["score"],
-    "properties": {"score": NUMBER, "details": TEXTS, "uncertainty": UNCERTAINTY},
-}
-RESULT = {
-    "type": "object",
-    "required": ["evaluation_name", "source_data", "metric_config", "score_details"],
-    "properties": {
-        "evaluation_name": TEXT,
-        "source_data": {
-            "type": "object",
-            "required": ["dataset_name", "source_type"],
-            "properties": {"source_type": {"const": "other"}, "additional_details": TEXTS},
-        },
-        "metric_config": METRIC,
-        "score_details": SCORE,
-    },
-}
-RECORD = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": [
-        *("schema_version", "evaluation_id", "retrieved_timestamp", "source_metadata", "model_info", "eval_library"),
-        "evaluation_results",
-    ],
-    "properties": {
-        **dict.fromkeys(("schema_version", "evaluation_id", "evaluation_timestamp", "retrieved_timestamp"), TEXT),
-        "source_metadata": {
-            "type": "object",
-            "required": ["source_type", "source_organization_name", "evaluator_relationship"],
-            "properties": {
-                "source_type": {"enum": ["documentation", "evaluation_run"]},
-                "evaluator_relationship": {"enum": ["first_party", "third_party", "collaborative", "other"]},
-            },
-        },
-        "eval_library": {
-            "type": "object",
-            "required": ["name", "version"],
-            "properties": {"additional_details": TEXTS},
-        },
-        "model_info": NAMED | {"required": ["name", "id"]},
-        "evaluation_results": {"type": "array", "items": RESULT},
-    },
-}
+ROOT = Path(__file__).parents[3]
+SCHEMA = json.loads((ROOT / "tests" / "every_eval_ever" / "eval.schema.json").read_text())
 ROWS = [
     replace(ROW, software="genbench=0.1.0 torch=2.8"),
     replace(ROW, column="precision", title="precision", better="higher", value=0.8, stderr=0.01, place=1),
@@ -97,8 +29,17 @@ ROWS = [
 
 def valid(record):
     jsonschema = pytest.importorskip("jsonschema")
-    jsonschema.validate(record, RECORD, cls=jsonschema.Draft7Validator)
+    jsonschema.Draft7Validator(SCHEMA).validate(record)
     return record
+
+
+def test_the_schema_is_the_one_that_records_name():
+    assert SCHEMA["version"] == every_eval.SCHEMA
+
+
+def test_a_committed_board_is_in_the_schema():
+    (board,) = boards.boards([ROOT / "leaderboards" / "weather"])
+    assert len([valid(record) for record in every_eval.records(board)]) > 5
 
 
 def test_a_record_holds_every_number_with_its_error():
@@ -112,7 +53,11 @@ def test_a_record_holds_every_number_with_its_error():
     assert precision["metric_config"]["lower_is_better"] is False
     assert precision["metric_config"]["max_score"] == 1
     assert memorization["metric_config"]["additional_details"] == {"best": "0, from either side"}
-    assert memorization["score_details"]["uncertainty"]["confidence_interval"] == {"lower": -3.0, "upper": 1.0}
+    assert memorization["score_details"]["uncertainty"]["confidence_interval"] == {
+        "lower": -3.0,
+        "upper": 1.0,
+        "confidence_level": 0.95,
+    }
 
 
 def test_records_are_the_same_every_time_and_name_their_seeds():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,16 +39,17 @@ def find(folder: Path) -> list[Path]:
     return files_below(folder, SUFFIXES)
 
 
-def decode(file: Path) -> tuple[np.ndarray, int]:
+def decode(file: Path, content: bytes | None = None) -> tuple[np.ndarray, int]:
     """The pixels of one image, uint8 (H, W, C) with C = 1 for grey and 3 for all others, and an index of REMARKS.
 
+    The file is not opened where its `content` is at hand.
     Alpha channels are dropped, as `convert("RGB")` drops them in torch-fidelity and pytorch-fid; 16 bits are scaled to
     8, which Pillow's own conversion would clip. Raises DataError for what cannot be read, floating-point pixels, and
     pictures so large that they may be decompression bombs.
     """
-    with open_regular(file) as content:
+    with open_regular(file) if content is None else io.BytesIO(content) as stream:
         try:
-            with Image.open(content, formats=FORMATS) as image:
+            with Image.open(stream, formats=FORMATS) as image:
                 if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
                     raise DataError(f"has {image.width}x{image.height} pixels, which may be a decompression bomb")
                 return _pixels(image)

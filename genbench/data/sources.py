@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 HASHED = 2**22  # bytes of an array that are hashed at once
+HELD = 2**28  # bytes of files that are held between their digest and their decoding: 256 MB
 AHEAD = 4  # pictures per worker that are decoded before they are asked for
 
 
@@ -61,27 +62,44 @@ class Images(Protocol):
 
     def called(self, index: int, /) -> str: ...  # what to call one of them in a message
 
+    def release(self) -> None: ...  # what was held in memory since `digest`
+
 
 @dataclass(frozen=True, eq=False)
 class FolderImages:
-    """The image files below a folder."""
+    """The image files below a folder.
+
+    What is read for their digest is held until `release`, up to HELD bytes, so that most sets are read once.
+    """
 
     name: str
     paths: list[Path]
     labels: Tensor | None
     classes: tuple[str, ...]
+    held: dict[int, bytes] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def load(self, index: int, /) -> tuple[np.ndarray, int]:
-        return images.decode(self.paths[index])
+        return images.decode(self.paths[index], self.held.get(index))
+
+    def release(self) -> None:
+        self.held.clear()
 
     def digest(self, chosen: Sequence[int], workers: int, /) -> str:
+        room = HELD
+
         def digest_of(index: int) -> bytes:
+            nonlocal room
             try:
                 with open_regular(self.paths[index]) as file:
-                    return hashlib.file_digest(file, "sha256").digest()
+                    size = os.fstat(file.fileno()).st_size
+                    if size > room:
+                        return hashlib.file_digest(file, "sha256").digest()
+                    room -= size  # threads may take a file too many
+                    content = self.held[index] = file.read()
+                    return hashlib.sha256(content).digest()
             except (DataError, OSError):  # decoding will say so; until then it must only differ from readable files
                 return bytes(hashlib.sha256().digest_size)
 
@@ -126,6 +144,9 @@ class ArrayImages:
 
     def called(self, index: int, /) -> str:
         return f"image {index} of {self.name}"
+
+    def release(self) -> None:
+        pass
 
 
 def open_images(source: Path | str | np.ndarray | Tensor) -> Images:

@@ -82,17 +82,10 @@ def extract(
     """
     reading = reading or Reading()
     chosen = choose(source, reading)
-    workers = sources.default_workers() if reading.workers is None else reading.workers
-    first = _first_readable(source, chosen)
-    extractor = extractors.make(features, SampleSpec((first.shape[2], *first.shape[:2]), 256), reading.computing)
-    files = source.digest(chosen, max(1, workers))
-    key = cache_key(files, extractor) | {"images": len(chosen), "pillow": PIL.__version__}
-    summed = holds == "moments" and len(chosen) > MANY and not all(processes.gathered(cache.path(key).is_file()))
-    if summed:
-        key["holds"] = holds
-    known = from_cache(key, lambda: shared_pass(Pass(source, chosen, extractor, reading, workers, summed)))
-    if len(known["kept"]) < len(chosen) and reading.on_bad_file == "stop":
-        processes.from_first(lambda: _refuse(source, chosen, known["kept"]))
+    try:
+        extractor, known = _known(source, chosen, features, reading, holds)
+    finally:
+        source.release()
     counts = [(images.REMARKS[code], count) for code, count in _counted(known["remarks"])]
     return Extracted(
         source=source,
@@ -107,6 +100,24 @@ def extract(
         extractor=extractor,
         computing=reading.computing,
     )
+
+
+def _known(
+    source: sources.Images, chosen: list[int], features: str | extractors.Custom, reading: Reading, holds: Holds
+) -> tuple[FeatureExtractor, dict[str, Tensor]]:
+    """The extractor for a set of images, and what a pass over them collects, from the cache where that is there."""
+    workers = sources.default_workers() if reading.workers is None else reading.workers
+    files = source.digest(chosen, max(1, workers))
+    first = _first_readable(source, chosen)
+    extractor = extractors.make(features, SampleSpec((first.shape[2], *first.shape[:2]), 256), reading.computing)
+    key = cache_key(files, extractor) | {"images": len(chosen), "pillow": PIL.__version__}
+    summed = holds == "moments" and len(chosen) > MANY and not all(processes.gathered(cache.path(key).is_file()))
+    if summed:
+        key["holds"] = holds
+    known = from_cache(key, lambda: shared_pass(Pass(source, chosen, extractor, reading, workers, summed)))
+    if len(known["kept"]) < len(chosen) and reading.on_bad_file == "stop":
+        processes.from_first(lambda: _refuse(source, chosen, known["kept"]))
+    return extractor, known
 
 
 def of_items(items: Tensor, content: str, extractor: FeatureExtractor) -> Features:

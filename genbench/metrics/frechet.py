@@ -18,14 +18,14 @@ from torch import Tensor
 from genbench.contracts import Column, Evidence, Features, Holds, Reads, Score
 from genbench.errors import InputError, Unsupported
 from genbench.metrics.scores import as_score
-from genbench.metrics.second_order import DrawEffect, draw_effect
+from genbench.metrics.second_order import Alignment, DrawEffect
 from genbench.numerics.blocks import as_features, parts_of
 from genbench.numerics.estimate import Estimate
 from genbench.numerics.intervals import Z
 from genbench.numerics.linalg import Array, absolute, nuclear_norm, product_method, pull_back
 from genbench.numerics.moments import Moments
 from genbench.numerics.overlap import regular_overlap
-from genbench.numerics.reduced_transport import DIRECTIONS, reduced_deviation, sample_rows
+from genbench.numerics.reduced_transport import DIRECTIONS, reduced_deviation, row_step
 
 SAMPLES_PER_DIMENSION = 4  # from here on, second order is most of the bias
 NOTE = (
@@ -91,12 +91,18 @@ class Compared:
     @cached_property
     def real_effect(self) -> DrawEffect | None:
         """What the draw of the real items does to the distance, where it is known."""
-        return self._effect(0)
+        samples = self.samples[0]
+        if samples is None or self._alignment is None:
+            return None
+        return self._alignment.effect_of_first(_some_of(samples))
 
     @cached_property
     def fake_effect(self) -> DrawEffect | None:
         """What the draw of the fake samples does to the distance, where it is known."""
-        return self._effect(1)
+        samples = self.samples[1]
+        if samples is None or self._alignment is None:
+            return None
+        return self._alignment.effect_of_second(_some_of(samples))
 
     @cached_property
     def total_stderr(self) -> float | None:
@@ -138,15 +144,14 @@ class Compared:
         x, y = (_some_of(samples) for samples in self.samples if samples is not None)
         truths = []
         for start, (real, fake) in enumerate(zip(*(halves() for halves in self.halves), strict=True)):
-            bias = draw_effect(real, fake, x[start::2]).bias + draw_effect(fake, real, y[start::2]).bias
-            truths.append(Comparison(real, fake).distance() - bias)
+            alignment = Alignment(real, fake)
+            bias = alignment.effect_of_first(x[start::2]).bias + alignment.effect_of_second(y[start::2]).bias
+            truths.append(alignment.distance() - bias)
         return sum(truths) / len(truths)
 
-    def _effect(self, side: int) -> DrawEffect | None:
-        samples = self.samples[side]
-        if samples is None or self.moments is None:
-            return None
-        return draw_effect(self.moments[side], self.moments[1 - side], _some_of(samples))
+    @cached_property
+    def _alignment(self) -> Alignment | None:
+        return None if self.moments is None else Alignment(*self.moments)
 
 
 def comparison_of(real: Array | Moments, fake: Array) -> Compared:
@@ -212,7 +217,7 @@ def _by_moments(real: Moments, fake: Moments, x: Tensor | None, y: Tensor | None
 
 def _some_of(samples: Tensor) -> Tensor:
     """All of few features; of many some samples, which are enough to know their fourth moments of."""
-    return samples if samples.shape[1] <= LARGE else samples[sample_rows(len(samples)).to(samples.device)]
+    return samples if samples.shape[1] <= LARGE else samples[:: row_step(len(samples))]
 
 
 def _of_few(x: Tensor, y: Tensor) -> Compared | None:
@@ -322,13 +327,7 @@ def leading_error(own: Moments, other: Moments, samples: Tensor) -> float | None
     """
     if samples.shape[1] <= LARGE or len(samples) < 2:
         return None
-    device = own.mean.device
-    some = _some_of(samples)
-    centred = torch.cat(
-        [(some[part].to(device).double() - own.mean).float() for part in parts_of(some, BLOCK_ELEMENTS)]
-    )
-    shift = own.mean - other.mean.to(device)
-    deviation = reduced_deviation(centred, shift, own.covariance, other.covariance.to(device))
+    deviation = reduced_deviation(_some_of(samples), own, other)
     return None if deviation is None else deviation / (own.n or len(samples)) ** 0.5
 
 

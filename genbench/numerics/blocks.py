@@ -37,8 +37,9 @@ def as_features(name: str, x: Array, largest: float = LARGEST) -> Tensor:
     beyond `largest`.
     """
     tensor = as_matrix(name, x)
-    # A maximum is NaN where anything is.
-    reach = float(torch.stack([tensor[part].abs().max() for part in parts_of(tensor)]).max())
+    # Both are NaN where anything is.
+    ends = torch.stack([torch.stack(tensor[part].aminmax()) for part in parts_of(tensor)])
+    reach = float(ends.abs().max())
     if not math.isfinite(reach):
         raise InputError(f"{name} holds values that are not finite")
     if reach > largest:

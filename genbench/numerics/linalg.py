@@ -11,9 +11,10 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 from torch import Tensor
 
+from genbench import seeding
 from genbench.errors import InputError
 from genbench.numerics.overlap import regular_overlap
 from genbench.numerics.polar import polar_factor
@@ -22,6 +23,7 @@ Array = ArrayLike | Tensor
 Method = Literal["auto", "eigen", "polar"]
 EPSILON = torch.finfo(torch.float64).eps
 TINY = torch.finfo(torch.float64).tiny
+PROBES = 16  # vectors, whose images are a tenth of what is expected with a chance of 1e-14
 TOLERANCE = 1e-6  # what of asymmetry or negative eigenvalues, relative to the largest entry, still counts as rounding
 
 
@@ -97,13 +99,26 @@ def _indefinite(name: str) -> InputError:
 def _eigh(name: str, matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues (..., D), rising, those that are rounding set to 0, and eigenvectors."""
     scale = matrix.abs().amax((-2, -1), keepdim=True).clamp(min=TINY)
-    values, vectors = torch.linalg.eigh(matrix / scale)
+    values, vectors = eigh(matrix / scale)
     largest = values.abs().amax(-1, keepdim=True)
     if (values[..., :1] < -TOLERANCE * largest).any():
         raise _indefinite(name)
     # Eigenvalues below the rounding of the largest are noise, whose root would be 1e8 times larger than itself.
     floor = largest * values.shape[-1] * EPSILON
     return torch.where(values > floor, values, 0.0) * scale[..., 0], vectors
+
+
+def eigh(a: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (..., D), rising, and eigenvectors of the upper half of symmetric matrices (..., D, D), float64."""
+    if a.device.type != "cpu" or a.ndim != 2 or not len(a):
+        values, vectors = torch.linalg.eigh(a.mT)
+        return values, vectors
+    # OpenBLAS needs little more than half the time of MKL here. Rows are LAPACK's columns and the upper half its lower
+    # one, from which the reduction to a tridiagonal matrix begins where the entries of a graded matrix are large.
+    roots, columns, info = lapack.dsyevd(a.numpy().T, lower=1)
+    if info:
+        raise InputError("the eigenvalues of a matrix do not converge")
+    return torch.from_numpy(roots), torch.from_numpy(columns)
 
 
 def sqrtm(a: Array) -> Tensor:
@@ -134,11 +149,20 @@ def _pivoted_cholesky(name: str, matrix: Tensor) -> Tensor:
     packed, order, rank, _ = lapack.dpstrf(matrix.numpy().T, lower=1)
     columns = torch.from_numpy(packed.T).triu_()[:rank]
     factor = columns[:, torch.from_numpy(order.argsort())].T
-    if rank < len(packed):
-        rest = torch.addmm(matrix, factor, factor.T, alpha=-1)
-        if rest.abs().max() > TOLERANCE * matrix.abs().max():
-            raise _indefinite(name)
+    if rank < len(packed) and not _holds_all(matrix, factor):
+        raise _indefinite(name)
     return factor
+
+
+def _holds_all(matrix: Tensor, factor: Tensor) -> bool:
+    """Whether matrix - FF' is rounding: products with some vectors mostly tell, and else all of it is made."""
+    limit = TOLERANCE * torch.linalg.vector_norm(matrix, torch.inf)
+    vectors = torch.randn(len(matrix), PROBES, generator=seeding.generator("probes", len(matrix)), dtype=matrix.dtype)
+    images = torch.addmm(matrix @ vectors, factor, factor.T @ vectors, alpha=-1)
+    # A row's mean square is that of its norm, which is at least its largest entry; a tenth leaves room for chance.
+    if images.square().mean(1).amax().sqrt() <= limit / 10:
+        return True
+    return bool(torch.addmm(matrix, factor, factor.T, alpha=-1).abs().max() <= limit)
 
 
 def _cholesky(name: str, matrix: Tensor) -> Tensor:
@@ -162,7 +186,7 @@ def _unit(m: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _smaller_gram(m: Tensor) -> tuple[Tensor, bool]:
-    """M M' or M'M, and whether it is the former: the smaller one, or else the one that is graded more strongly.
+    """The upper half of M M' or M'M, and whether it is the former: the smaller one, or else the more strongly graded.
 
     A square loses half of the digits of small eigenvalues, unless it is graded from large entries to small ones, as
     it is where M is a product of pivoted Cholesky factors: then they keep nearly all.
@@ -170,8 +194,18 @@ def _smaller_gram(m: Tensor) -> tuple[Tensor, bool]:
     rows, columns = m.square().sum(1), m.square().sum(0)
     by_rows = rows.min() * columns.max() <= columns.min() * rows.max()
     if m.shape[0] < m.shape[1] or (m.shape[0] == m.shape[1] and by_rows):
-        return m @ m.T, True
-    return m.T @ m, False
+        return _square(m), True
+    return _square(m.T), False
+
+
+def _square(m: Tensor) -> Tensor:
+    """M M', at least on and above the diagonal."""
+    if m.device.type != "cpu" or not (m.is_contiguous() or m.T.is_contiguous()):
+        return m @ m.T
+    # BLAS has columns where tensors have rows: its lower half is the upper one here.
+    if m.is_contiguous():
+        return torch.from_numpy(blas.dsyrk(1.0, m.numpy().T, trans=1, lower=1).T)
+    return torch.from_numpy(blas.dsyrk(1.0, m.numpy(), lower=1).T)
 
 
 def nuclear_norm(m: Tensor, method: Literal["eigen", "polar", "svd"] = "svd") -> Tensor:
@@ -188,7 +222,7 @@ def nuclear_norm(m: Tensor, method: Literal["eigen", "polar", "svd"] = "svd") ->
         return scale * (polar_factor(unit) * unit).sum((-2, -1))
     if method == "svd":
         return scale * torch.linalg.svdvals(unit).sum(-1)
-    return scale * torch.linalg.eigvalsh(_smaller_gram(unit)[0]).clamp(min=0).sqrt().sum()
+    return scale * torch.linalg.eigvalsh(_smaller_gram(unit)[0].mT).clamp(min=0).sqrt().sum()
 
 
 def absolute(m: Tensor, method: Literal["eigen", "polar", "svd"] = "svd") -> Tensor:
@@ -203,7 +237,7 @@ def absolute(m: Tensor, method: Literal["eigen", "polar", "svd"] = "svd") -> Ten
         left, values, _ = torch.linalg.svd(unit, full_matrices=False)
         return scale * (left * values) @ left.T
     gram, rows = _smaller_gram(unit)
-    squares, vectors = torch.linalg.eigh(gram)
+    squares, vectors = eigh(gram)
     values = squares.clamp(min=0).sqrt()
     if rows:
         return scale * (vectors * values) @ vectors.T

@@ -112,10 +112,13 @@ class MomentsBuilder:
         Raises InputError for values that are not finite and for another D than before.
         """
         x = as_features("features", batch)
+        memory: Tensor | None = None
         for part in parts_of(x, BLOCK_ELEMENTS):
-            block = x[part].double()
+            # The first block is the largest; fresh memory for each would cost more than the arithmetic on it.
+            memory = x.new_empty(x[part].shape, dtype=torch.float64) if memory is None else memory
+            block = memory[: len(x[part])].copy_(x[part])
             mean = block.mean(0)
-            self._combine(len(block), mean, block - mean)
+            self._combine(len(block), mean, block.sub_(mean))
         return self
 
     def merge(self, other: MomentsBuilder) -> Self:
@@ -128,8 +131,7 @@ class MomentsBuilder:
         """The moments of everything so far, independent of what comes later. Raises InputError for n < 2."""
         if self.n < 2:
             raise InputError(f"a covariance needs at least 2 samples, got {self.n}")
-        upper = self._scatter.triu() / (self.n - 1)
-        return Moments(self.n, self._mean.clone(), upper + upper.triu(1).T)
+        return Moments(self.n, self._mean.clone(), mirrored(self._scatter / (self.n - 1)))
 
     def _combine(self, n: int, mean: Tensor, centred: Tensor | None, scatter: Tensor | None = None) -> None:
         """Add n samples of this mean, and either themselves centred or the upper half of their scatter matrix."""
@@ -147,14 +149,25 @@ class MomentsBuilder:
                 self._scatter += scatter.to(self._scatter.device)
         self.n += n
         if centred is not None:
-            _add_upper_square(self._scatter, centred.to(self._scatter.device))
+            add_upper_square(self._scatter, centred.to(self._scatter.device))
 
 
-def _add_upper_square(scatter: Tensor, x: Tensor) -> None:
-    """Add x'x to `scatter`, at least on and above the diagonal."""
+def mirrored(square: Tensor) -> Tensor:
+    """`square` (D, D) itself, with its upper half copied below the diagonal."""
+    for start in range(0, len(square), PANEL):
+        stop = start + PANEL
+        corner = square[start:stop, start:stop]
+        corner.copy_(corner.triu() + corner.triu(1).T)
+        square[stop:, start:stop] = square[start:stop, stop:].T
+    return square
+
+
+def add_upper_square(scatter: Tensor, x: Tensor) -> None:
+    """Add x'x to `scatter`, both float64 or both float32, at least on and above the diagonal."""
     if x.device.type == "cpu" and scatter.is_contiguous() and x.is_contiguous():
         # Rows are LAPACK's columns, and the upper half is its lower one.
-        blas.dsyrk(1.0, x.numpy().T, beta=1.0, c=scatter.numpy().T, lower=1, overwrite_c=1)
+        update = blas.dsyrk if x.dtype == torch.float64 else blas.ssyrk
+        update(1.0, x.numpy().T, beta=1.0, c=scatter.numpy().T, lower=1, overwrite_c=1)
         return
     for start in range(0, x.shape[1], PANEL):
         panel = x[:, start : start + PANEL]

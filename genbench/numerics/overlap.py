@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 from torch import Tensor
 
 EPSILON = float(np.finfo(np.float64).eps)
@@ -34,7 +34,7 @@ class GradedFactor:
         Plain Cholesky is taken where its pivots fall by themselves, which they mostly do, and else the pivoted one.
         """
         order = a.diagonal().argsort(descending=True, stable=True)
-        lower, info = lapack.dpotrf(a[order][:, order].numpy().T, lower=1, overwrite_a=1, clean=0)
+        lower, info = lapack.dpotrf(_permuted(a, order).T, lower=1, overwrite_a=1, clean=0)
         pivots = np.diagonal(lower) ** 2
         if info == 0 and pivots.min() > DOUBT * len(a) * EPSILON * pivots.max():
             if (pivots <= RISE * np.minimum.accumulate(pivots)).all():
@@ -46,8 +46,20 @@ class GradedFactor:
 
     def congruence(self, b: Tensor) -> Tensor:
         """L'b[order][:, order]L of a symmetric b (D, D), in its upper half; the rest is left as it was."""
-        product, _ = lapack.dsygst(b[self.order][:, self.order].numpy().T, self.lower, itype=2, lower=1, overwrite_a=1)
+        product, _ = lapack.dsygst(_permuted(b, self.order).T, self.lower, itype=2, lower=1, overwrite_a=1)
         return torch.from_numpy(product.T)
+
+    def times(self, x: Tensor) -> Tensor:
+        """F x of x (D, k), with F F' the factored matrix in its own order."""
+        product = torch.empty_like(x)
+        product[self.order] = torch.from_numpy(blas.dtrmm(1.0, self.lower, x.numpy(), lower=1))
+        return product
+
+    def solve_transposed(self, x: Tensor) -> Tensor:
+        """F'^-1 x of x (D, k), with F F' the factored matrix in its own order."""
+        solution = torch.empty_like(x)
+        solution[self.order] = torch.from_numpy(blas.dtrsm(1.0, self.lower, x.numpy(), lower=1, trans_a=1))
+        return solution
 
     def trustworthy(self, smallest: float, b: Tensor) -> bool:
         """Whether the smallest eigenvalue of the congruence of b is more than rounding: that b is not singular."""
@@ -55,17 +67,30 @@ class GradedFactor:
         return smallest > DOUBT * len(b) * EPSILON * floor
 
 
+def _permuted(a: Tensor, order: Tensor) -> np.ndarray:
+    places = order.numpy()
+    return a.numpy().take(places, 0).take(places, 1)
+
+
 def regular_overlap(a: Tensor, b: Tensor, factor: GradedFactor | None = None) -> Tensor | None:
     """tr (a^1/2 b a^1/2)^1/2 of PSD matrices (D, D), float64 on the CPU; None where either is numerically singular.
 
     `factor` is that of a, where it is known.
     """
-    largest = a.abs().max(), b.abs().max()
-    if min(largest) < 1e-150 or max(largest) > 1e150:  # products of three would vanish or overflow
-        return None
-    factor = factor or GradedFactor.of(a)
+    factor = (factor or GradedFactor.of(a)) if products_hold(a, b) else None
     if factor is None:
         return None
     # From the lower half: the reduction to a tridiagonal matrix begins where the entries are large.
     squares = torch.linalg.eigvalsh(factor.congruence(b).mT, UPLO="L")
     return squares.sqrt().sum() if factor.trustworthy(float(squares[0]), b) else None
+
+
+def products_hold(a: Tensor, b: Tensor) -> bool:
+    """Whether products of three of two matrices' entries neither vanish nor overflow."""
+    largest = _reach(a), _reach(b)
+    return min(largest) >= 1e-150 and max(largest) <= 1e150
+
+
+def _reach(matrix: Tensor) -> float:
+    least, most = matrix.aminmax()
+    return float(torch.maximum(-least, most))

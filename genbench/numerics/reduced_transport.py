@@ -13,29 +13,30 @@ import torch
 from torch import Tensor
 
 from genbench import seeding
+from genbench.numerics.blocks import parts_of
 from genbench.numerics.linalg import transport_map
+from genbench.numerics.moments import Moments
 from genbench.numerics.polar import full_float32
 
 DIRECTIONS = 512  # at most; half of them mostly do
 ROUNDS = 2  # of subspace iteration; directions that it mixes up are those of nearly equal variance
+BLOCK_ELEMENTS = 2**20  # values in double precision at once: 8 MB
 SAMPLES = 10_000  # whose standard deviation is known to some 1 %
 SHARE = 0.03  # of the variance that the directions left out may add, at most: 1.5 % of the standard deviation
 LEAST = 1e-60  # of a variance: below, squares in float32 lose their digits
 
 
-def sample_rows(n: int) -> Tensor:
-    """The places of at most SAMPLES of n rows, evenly spread."""
-    return torch.arange(0, n, row_step(n))
-
-
 def row_step(n: int) -> int:
-    """Every how many-th of n rows is looked at: an odd number, so that even and odd rows alternate."""
+    """Every how many-th of n rows is looked at, SAMPLES at most: an odd number, so that even and odd rows alternate."""
     return -(-n // SAMPLES) | 1
 
 
 def leading_directions(matrix: Tensor, count: int) -> Tensor:
     """About the leading eigenvectors of a PSD matrix (D, D), in falling order: float64 (D, count), orthonormal."""
-    single = (matrix / matrix.diagonal().amax().clamp(min=torch.finfo(matrix.dtype).tiny)).float()
+    largest = matrix.diagonal().amax().clamp(min=torch.finfo(matrix.dtype).tiny)
+    single = torch.empty_like(matrix, dtype=torch.float32)
+    for part in parts_of(matrix, BLOCK_ELEMENTS):
+        single[part] = matrix[part] / largest
     rng = seeding.generator("leading directions", len(matrix), count)
     basis = torch.randn(len(matrix), count, generator=rng).to(matrix.device)
     with full_float32():
@@ -47,23 +48,37 @@ def leading_directions(matrix: Tensor, count: int) -> Tensor:
     return basis.double() @ vectors
 
 
-def reduced_deviation(centred: Tensor, shift: Tensor, source: Tensor, target: Tensor) -> float | None:
-    """The standard deviation of 2 x.shift + x'(I - T)x over samples x (n, D), T the transport map of two covariances.
+def reduced_deviation(samples: Tensor, own: Moments, other: Moments) -> float | None:
+    """The standard deviation of 2 x.shift + x'(I - T)x over centred samples x, T the transport map of two covariances.
 
-    The samples are float32; `source`, their covariance, and `target` float64 (D, D). None where leading directions do
-    not settle it.
+    Of the samples (n, D) the moments are `own`; the shift is that of their mean from the mean of `other`. None where
+    leading directions do not settle it.
     """
-    linear = (2 * centred @ shift.float()).double()
+    source, target = own.covariance, other.covariance.to(own.covariance.device)
+    shift = own.mean - other.mean.to(own.mean.device)
     for count in (DIRECTIONS // 2, DIRECTIONS):
         basis = leading_directions(source + target, count)
         first, second = (basis.T @ (matrix @ basis) for matrix in (source, target))
-        with full_float32():
-            coordinates = centred @ basis.float()
+        coordinates = _products(samples, own.mean, torch.cat([basis, shift[:, None]], 1))
+        linear = 2 * coordinates[:, count].double()
         half, whole = (_variance(linear, coordinates, first, second, some) for some in (count // 2, count))
         left_out = abs(whole - half) * (len(shift) - count) / (count - count // 2)
         if whole > LEAST and left_out <= SHARE * whole:
             return whole**0.5
     return None
+
+
+def _products(samples: Tensor, mean: Tensor, columns: Tensor) -> Tensor:
+    """(x - mean)'columns of each row: centred in double precision and multiplied in single, in the same memory."""
+    single, products = columns.float(), []
+    parts = list(parts_of(samples, BLOCK_ELEMENTS))
+    wide = mean.new_empty(len(samples[parts[0]]), len(mean))
+    narrow = torch.empty_like(wide, dtype=torch.float32)
+    with full_float32():
+        for part in parts:
+            rows = slice(len(samples[part]))
+            products.append(narrow[rows].copy_(wide[rows].copy_(samples[part]).sub_(mean)) @ single)
+    return torch.cat(products)
 
 
 def _variance(linear: Tensor, coordinates: Tensor, source: Tensor, target: Tensor, count: int) -> float:

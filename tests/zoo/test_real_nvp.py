@@ -34,6 +34,15 @@ def model_of(spec: SampleSpec, config: Config = SMALL) -> RealNVP:
     return model
 
 
+def test_likelihoods_leave_samples_as_they_are():
+    model, x = model_of(SampleSpec((1, 4, 4), 3)), torch.randint(0, 3, (6, 1, 4, 4), dtype=torch.uint8)
+    codes = torch.randn(20, model.spec.size)
+    before = model.invert(codes)
+    assert torch.isfinite(model.log_prob(x)).all()
+    assert all(parameter.is_contiguous() for parameter in model.parameters())
+    assert torch.equal(model.invert(codes), before)
+
+
 @torch.no_grad()
 def assert_invertible(model: RealNVP, x: Tensor) -> None:
     y = dequantize(x, model.levels)

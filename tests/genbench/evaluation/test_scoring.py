@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from PIL import Image
 
 import genbench
 from genbench.cli.entry import main
+from genbench.data import images, sources
 from genbench.errors import DataError, InputError
 from genbench.evaluation.image_pass import Reading
 from genbench.metrics import frechet_distance
 from genbench.plugins import registry
-from genbench.storage import cache
+from genbench.storage import cache, regular
 
 QUICK = ("fid", "precision-recall")
 
@@ -60,6 +62,26 @@ def pair(tmp_path) -> tuple[Path, Path]:
 
 def invoke(*words: object):
     return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.mark.parametrize(("held", "opened"), [(2**28, {1}), (0, {2, 3})])
+def test_files_are_opened_once(pair, monkeypatch, held, opened):
+    """For their digest, and decoded from the same bytes; a set too large to be held is opened again to be decoded."""
+    times: Counter[Path] = Counter()
+
+    def counting(path: Path):
+        times[path] += 1
+        return regular.open_regular(path)
+
+    for module in (sources, images):
+        monkeypatch.setattr(module, "open_regular", counting)
+    monkeypatch.setattr(sources, "HELD", held)
+    scores = genbench.score(*pair, features="channel-means", metrics=QUICK)
+    assert {times[path] for side in pair for path in side.iterdir()} == opened
+    assert not scores.real.images.source.held, "the files are let go"
+    times.clear()
+    genbench.score(*pair, features="channel-means", metrics=QUICK)
+    assert {times[path] for side in pair for path in side.iterdir()} <= {1, 2}, "features come from the cache"
 
 
 def seen(batch: np.ndarray) -> np.ndarray:

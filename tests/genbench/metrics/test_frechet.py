@@ -18,7 +18,7 @@ from genbench.errors import DataError, InputError, Unsupported
 from genbench.metrics import Moments, MomentsBuilder
 from genbench.metrics.frechet import FrechetDistance, frechet_distance, frechet_influence
 from genbench.metrics.per_class import PerClassFid, frechet_distance_per_class
-from genbench.metrics.second_order import draw_effect
+from genbench.metrics.second_order import Alignment
 from genbench.metrics.unbiased_fid import FidInfinity, fid_infinity
 
 with warnings.catch_warnings():
@@ -246,6 +246,20 @@ def test_influence_of_moments_alone_needs_samples():
 # The limit of many samples
 
 
+@pytest.mark.parametrize(("n", "dim"), [(400, 12), (12, 12), (9, 12)])
+def test_one_decomposition_tells_the_effects_of_both_sides(n, dim):
+    real, fake = features(60, dim, 1).double(), (features(n, dim, 2) * torch.arange(1, dim + 1) ** -3.0).double()
+    first, second = Moments.of(real), Moments.of(fake)
+    shared = Alignment(first, second)
+    assert shared.distance() == pytest.approx(frechet_distance(real, fake).value, rel=1e-12)
+    for effect, alone in (
+        (shared.effect_of_first(real), Alignment(second, first).effect_of_second(real)),
+        (shared.effect_of_second(fake), Alignment(second, first).effect_of_first(fake)),
+    ):
+        assert effect.bias == pytest.approx(alone.bias, rel=1e-6)
+        assert effect.variance == pytest.approx(alone.variance, rel=1e-9)
+
+
 def test_fid_infinity_finds_the_distance_of_gaussians_where_fid_is_biased():
     rng, dim = torch.Generator().manual_seed(5), 24
     # N(0, 4 I) against N(0.3, I): the distance is D (0.3^2 + (2 - 1)^2)
@@ -263,10 +277,10 @@ def test_the_bias_of_a_finite_side_has_its_closed_form_for_gaussians():
     """Between N(0, a^2 I) and N(0, b^2 I) all s are a b, so that the sum is (a b / 2n) (D^2 + D) / 2."""
     rng, dim, n, a, b = torch.Generator().manual_seed(6), 12, 4000, 1.5, 0.7
     fake, real = (scale * torch.randn(n, dim, generator=rng, dtype=torch.float64) for scale in (a, b))
-    effect = draw_effect(Moments.of(fake), Moments.of(real), fake)
+    effect = Alignment(Moments.of(fake), Moments.of(real)).effect_of_first(fake)
     assert effect.bias == pytest.approx(a**2 * dim / n + a * b * (dim**2 + dim) / (4 * n), rel=0.05)
     assert effect.variance**0.5 == pytest.approx(frechet_distance(real, fake).stderr, rel=1e-6)
-    other = draw_effect(Moments.of(real), Moments.of(fake), real)
+    other = Alignment(Moments.of(real), Moments.of(fake)).effect_of_first(real)
     assert other.variance**0.5 == pytest.approx(frechet_distance(fake, real).stderr, rel=1e-6)
 
 
@@ -275,12 +289,14 @@ def test_singular_covariances_have_finite_effects(n, dim):
     real, fake = features(40, dim, 1).double(), features(n, dim, 2).double()
     fake[:, -1] = 3
     for own, other, samples in ((fake, real, fake), (real, fake, real)):
-        effect = draw_effect(Moments.of(own), Moments.of(other), samples)
+        effect = Alignment(Moments.of(own), Moments.of(other)).effect_of_first(samples)
         assert np.isfinite([effect.bias, effect.variance]).all()
         assert effect.bias > 0
     influence = frechet_influence(real, fake)
     expected = float(influence.var()) / n
-    assert draw_effect(Moments.of(fake), Moments.of(real), fake).variance == pytest.approx(expected, rel=1e-4)
+    assert Alignment(Moments.of(fake), Moments.of(real)).effect_of_first(fake).variance == pytest.approx(
+        expected, rel=1e-4
+    )
 
 
 def test_the_interval_is_that_of_endless_samples_and_items():
@@ -323,14 +339,14 @@ def test_statistics_allow_the_distance_and_no_more():
 
 def test_fid_infinity_says_when_samples_are_too_few():
     x, y = features(100, 4, 1), features(100, 4, 2)
-    effect = draw_effect(Moments.of(y), Moments.of(x), y)
+    effect = Alignment(Moments.of(y), Moments.of(x)).effect_of_first(y)
     assert fid_infinity(x, y) == pytest.approx(frechet_distance(x, y) - effect.bias)
     assert fid_infinity(x, y).stderr == pytest.approx(frechet_distance(x, y).stderr)
     with pytest.raises(InputError, match="16 are needed"):
         fid_infinity(x, y[:15])
     score = FidInfinity().compute(evidence(real=Features(x), fake=Features(y)))["fid_infinity"]
     assert score.value == fid_infinity(x, y)
-    other = draw_effect(Moments.of(x), Moments.of(y), x)
+    other = Alignment(Moments.of(x), Moments.of(y)).effect_of_first(x)
     assert score.detail.startswith("against endless real items ")
     assert score.total_stderr == pytest.approx((effect.variance + other.variance) ** 0.5)
     assert score.low <= score.value - other.bias <= score.high
@@ -359,7 +375,10 @@ def test_classes_are_compared_with_their_own():
     for label in found:
         sides = [side[own == label] for side, own in ((real, real_labels), (fake, fake_labels))]
         first, second = (Moments.of(side) for side in sides)
-        bias += draw_effect(first, second, sides[0]).bias + draw_effect(second, first, sides[1]).bias
+        bias += (
+            Alignment(first, second).effect_of_first(sides[0]).bias
+            + Alignment(second, first).effect_of_first(sides[1]).bias
+        )
     assert score.value == pytest.approx(np.mean(list(found.values())) - bias / 3)
     assert not score.biased
     assert score.stderr == pytest.approx(np.linalg.norm([one.stderr for one in found.values()]) / 3)

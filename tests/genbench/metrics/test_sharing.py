@@ -15,7 +15,7 @@ import genbench.metrics
 from genbench.contracts import Evidence, Features, LogProbs, Metric, SampleSpec, parts_read
 from genbench.contracts.data import Dataset
 from genbench.errors import InputError
-from genbench.metrics import data_copying, frechet, maximum_mean_discrepancy
+from genbench.metrics import data_copying, frechet, maximum_mean_discrepancy, second_order
 from genbench.numerics import moments, nearest
 from genbench.plugins import bundled, registry
 
@@ -54,6 +54,7 @@ def calls(monkeypatch) -> Counter[str]:
     count(moments.Moments, "of")
     count(frechet.Comparison, "__init__")
     count(frechet.Comparison, "influence")
+    count(second_order.Alignment, "_by_congruence")
     count(data_copying, "centres_of")
     count(maximum_mean_discrepancy.CubicKernel, "within")
     return counter
@@ -70,9 +71,12 @@ def test_what_belongs_to_the_reference_is_found_once_and_the_rest_once_per_model
     real, train = Features(REAL), Features(TRAIN)
     for fake in MODELS:
         scores(names, real, train, fake)
-    # The real items once whole, by each of two classes and in two halves, the samples of three models likewise.
-    assert calls["of"] == calls["root_factor"] == (1 + 3) * (1 + 2 + 2)
-    assert calls["__init__"] == 3 * (1 + 2 + 2)
+    # The real items once whole, by each of two classes and in two halves, the samples of three models likewise; halves
+    # are compared by a factor that regular covariances share.
+    assert calls["of"] == (1 + 3) * (1 + 2 + 2)
+    assert calls["root_factor"] == (1 + 3) * (1 + 2)
+    assert calls["__init__"] == 3 * (1 + 2)
+    assert calls["_by_congruence"] == 3 * (1 + 2 + 2), "one decomposition for the effects of both sides"
     assert calls["influence"] == 3 * (1 + 2)
     # Real radii and the real items' distances to the training items once; the samples' radii and distances per model.
     assert calls["kth_distances"] == 2 + 3 * 2

@@ -8,7 +8,7 @@ import torch
 from genbench.metrics import frechet, frechet_distance, frechet_influence
 from genbench.numerics import reduced_transport
 from genbench.numerics.moments import Moments
-from genbench.numerics.reduced_transport import leading_directions, reduced_deviation, sample_rows
+from genbench.numerics.reduced_transport import leading_directions, reduced_deviation, row_step
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +27,7 @@ def features(n: int, dim: int, steepness: float, scale: float) -> torch.Tensor:
 def test_leading_directions_give_the_error_to_two_digits(steepness, scale):
     real, fake = features(2000, 160, steepness, 1.0), features(1500, 160, steepness, scale) + 0.01
     first, second = Moments.of(real), Moments.of(fake)
-    centred = (fake.double() - second.mean).float()
-    reduced = reduced_deviation(centred, second.mean - first.mean, second.covariance, first.covariance)
+    reduced = reduced_deviation(fake, second, first)
     exact = float(frechet_influence(real, fake).std())
     assert reduced == pytest.approx(exact, rel=0.02)
     assert frechet_distance(real, fake).stderr == reduced / 1500**0.5, "of few samples all count"
@@ -54,8 +53,7 @@ def test_errors_scale_as_the_distance_does(scale):
 
 def test_rows_are_spread_evenly_and_the_same_each_time(monkeypatch):
     monkeypatch.setattr(reduced_transport, "SAMPLES", 100)
-    assert sample_rows(100).tolist() == list(range(100))
-    assert sample_rows(250).tolist() == list(range(0, 250, 3))
+    assert [row_step(n) for n in (100, 101, 250, 301)] == [1, 3, 3, 5]
     matrix = Moments.of(features(400, 160, 1.0, 1.0)).covariance
     basis = leading_directions(matrix, 48)
     assert torch.equal(basis, leading_directions(matrix, 48))

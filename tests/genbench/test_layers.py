@@ -4,9 +4,11 @@ readable: short files, few parameters, names that say what they hold."""
 from __future__ import annotations
 
 import ast
+import importlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -133,10 +135,13 @@ def test_files_stay_readable(path):
     assert ast.get_docstring(ast.parse(text)) or path.stat().st_size == 0, "say what the file is for"
 
 
-def too_many(tree: ast.AST) -> Iterator[str]:
-    """The functions with more parameters than MOST_PARAMETERS; what a method is called on is none of them."""
+def too_many(tree: ast.AST, commands: bool = False) -> Iterator[str]:
+    """The functions with more parameters than MOST_PARAMETERS; what a method is called on is none of them.
+
+    With `commands`, those with decorators do not count.
+    """
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not (commands and node.decorator_list):
             given = node.args
             names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
             names += [each.arg for each in (given.vararg, given.kwarg) if each]
@@ -144,22 +149,36 @@ def too_many(tree: ast.AST) -> Iterator[str]:
                 yield f"{node.name} in line {node.lineno}"
 
 
-@pytest.mark.parametrize("path", [p for p in modules("genbench") + modules("zoo") if "cli" not in p.parts], ids=name_of)
+@pytest.mark.parametrize("path", modules("genbench") + modules("zoo"), ids=name_of)
 def test_functions_take_few_parameters(path):
-    """The click layer has a parameter for each option."""
-    assert not list(too_many(ast.parse(path.read_text())))
+    """A command of the click layer has a parameter for each option, and decorators that say so."""
+    assert not list(too_many(ast.parse(path.read_text()), commands="cli" in path.parts))
 
 
 def test_many_parameters_are_seen():
+    command = ast.parse("@command\ndef f(a, b, c, d, e, f, g): ...")
+    assert list(too_many(command))
+    assert not list(too_many(command, commands=True))
     assert list(too_many(ast.parse("def f(a, b, c, d, e, *f, g): ..."))) == ["f in line 1"]
     assert not list(too_many(ast.parse("class A:\n    def f(self, a, b, c, d, e, f): ...")))
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in modules("genbench") if not {"metrics", "leaderboard", "cli"} & {*p.parts}], ids=name_of
-)
+@pytest.mark.parametrize("path", modules("genbench") + modules("zoo"), ids=name_of)
 def test_names_say_what_they_hold(path):
     nodes = list(ast.walk(ast.parse(path.read_text())))
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     names |= {node.arg for node in nodes if isinstance(node, ast.arg)}
     assert not names & SAY_NOTHING
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in modules("genbench") + modules("zoo") if p.name == "__init__.py"], ids=name_of
+)
+def test_no_public_name_stands_in_the_way_of_a_module(path):
+    """What a package hands out under the name of a module of its own is that module."""
+    package = importlib.import_module(name_of(path))
+    inside = {other.stem for other in path.parent.glob("*.py")} | {
+        other.parent.name for other in path.parent.glob("*/*.py")
+    }
+    public = {name: getattr(package, name, None) for name in inside - {"__init__", "__main__"}}
+    assert not [name for name, value in public.items() if not isinstance(value, ModuleType | None)]

@@ -58,12 +58,12 @@ def small(card: registry.ModelCard) -> Dataset:
     """A few items of the kind that a model is for."""
     if GREY in card.benchmarks or card.home == GREY:
         return dataset(SPECS["8x8"])
-    found = benchmarks.load_dataset(benchmarks.find(card.benchmarks[0]))
-    labels, source = found.train_labels, found.source
+    whole = benchmarks.load_dataset(benchmarks.find(card.benchmarks[0]))
+    labels, source = whole.train_labels, whole.source
     if source is not None:
         source = dataclasses.replace(source, train=source.train[:30], train_labels=None)
     few = dataclasses.replace(
-        found, train=found.train[:30], train_labels=None if labels is None else labels[:30], source=source
+        whole, train=whole.train[:30], train_labels=None if labels is None else labels[:30], source=source
     )
     return dataclasses.replace(few, name="test")
 
@@ -180,8 +180,8 @@ def test_a_training_that_goes_on_from_a_snapshot_ends_where_it_would_have(card):
     if not whole.kept:
         pytest.skip(f"{card.name} is fitted without gradient steps")
     assert whole.phases[-1]["step"] == 2, "a state before the first step, and after each"
-    found = trained(whole.resumed())
-    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    resumed = trained(whole.resumed())
+    assert all(torch.equal(resumed[key], expected[key]) for key in expected)
 
 
 @pytest.mark.parametrize("card", [card for card in TRAINABLE if GREY not in card.benchmarks], ids=name)

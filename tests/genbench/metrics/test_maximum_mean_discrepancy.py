@@ -114,16 +114,18 @@ def test_subsets_are_drawn_without_replacement_and_are_always_the_same():
 def test_error_over_the_fake_samples_matches_simulation(width, shift):
     rng = torch.Generator().manual_seed(7)
     real = uniform(rng, 40)
-    found = [kernel_distance(real, uniform(rng, 30, width, shift)) for _ in range(500)]
-    claimed = np.sqrt(np.mean([estimate.stderr**2 for estimate in found]))
-    assert claimed == pytest.approx(np.std(found, ddof=1), rel=0.1)  # 500 draws know the spread to 3 percent
+    distances = [kernel_distance(real, uniform(rng, 30, width, shift)) for _ in range(500)]
+    claimed = np.sqrt(np.mean([estimate.stderr**2 for estimate in distances]))
+    assert claimed == pytest.approx(np.std(distances, ddof=1), rel=0.1)  # 500 draws know the spread to 3 percent
 
 
 def test_variance_over_both_draws_matches_simulation():
     rng = torch.Generator().manual_seed(8)
-    found = [kernel_statistics(uniform(rng, 25), uniform(rng, 40, 1.2, 0.3)) for _ in range(800)]
-    distances = [statistics.distance for statistics in found]
-    assert np.mean([statistics.variance for statistics in found]) == pytest.approx(np.var(distances, ddof=1), rel=0.15)
+    repeats = [kernel_statistics(uniform(rng, 25), uniform(rng, 40, 1.2, 0.3)) for _ in range(800)]
+    distances = [statistics.distance for statistics in repeats]
+    assert np.mean([statistics.variance for statistics in repeats]) == pytest.approx(
+        np.var(distances, ddof=1), rel=0.15
+    )
     # The real samples' share is in it, and the error over the fake ones alone leaves it out.
     assert np.mean([d.stderr**2 for d in distances]) < 0.75 * np.var(distances, ddof=1)
 
@@ -132,9 +134,9 @@ def test_variance_over_both_draws_matches_simulation():
 def test_error_of_the_mean_over_subsets_matches_simulation(subsets):
     rng = torch.Generator().manual_seed(9)
     real = uniform(rng, 60)
-    found = [kernel_distance_subsets(real, uniform(rng, 60, 1.2, 0.3), subsets, 20).mean for _ in range(150)]
-    claimed = np.sqrt(np.mean([estimate.stderr**2 for estimate in found]))
-    assert claimed == pytest.approx(np.std(found, ddof=1), rel=0.2)  # 150 draws know it to 6 percent
+    means = [kernel_distance_subsets(real, uniform(rng, 60, 1.2, 0.3), subsets, 20).mean for _ in range(150)]
+    claimed = np.sqrt(np.mean([estimate.stderr**2 for estimate in means]))
+    assert claimed == pytest.approx(np.std(means, ddof=1), rel=0.2)  # 150 draws know it to 6 percent
 
 
 def test_bad_input_is_told():

@@ -46,8 +46,8 @@ def commands() -> str:
     """An example of every command, as its help ends in one."""
     assert isinstance(main, Commands)
     context = click.Context(main, info_name="genbench")
-    found = [main.get_command(context, name) for name in main.list_commands(context)]
-    return "".join(f"{command.epilog.partition('Example: ')[2]}\n" for command in found if command and command.epilog)
+    every = [main.get_command(context, name) for name in main.list_commands(context)]
+    return "".join(f"{command.epilog.partition('Example: ')[2]}\n" for command in every if command and command.epilog)
 
 
 def coverage() -> str:

@@ -1,9 +1,8 @@
-"""What each process of tests/genbench/evaluation/test_stream.py does under torchrun: its half of the items."""
+"""What each process of tests/genbench/evaluation/test_stream.py does: its half of the items."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import torch
@@ -33,7 +32,3 @@ def main(folder: Path) -> None:
         (folder / f"rank{rank}.json").write_text(json.dumps(outcomes))
     finally:
         dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -7,6 +7,7 @@ looked at first and written to. The record holds the SHA-256 of the weights' fil
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import inspect
 import json
@@ -123,8 +124,10 @@ def save(model: Checkpointed, setting: Setting, record: Mapping[str, object]) ->
             os.replace(parts[0], path)
             os.replace(parts[1], path.with_suffix(".json"))
     except OSError as error:
-        reason = error.strerror or error
-        raise ModelError(f"cannot write {path} ({reason}); name a folder in GENBENCH_CHECKPOINTS") from error
+        full = error.errno == errno.ENOSPC
+        reason = f"the disk that holds {path.parent} is full" if full else error.strerror or error
+        remedy = "name another folder for checkpoints with GENBENCH_CHECKPOINTS"
+        raise ModelError(f"cannot write {path}: {reason}; {remedy}") from error
     return path
 
 

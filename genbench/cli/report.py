@@ -44,7 +44,7 @@ def report(folders: tuple[Path, ...], output: Path, title: str) -> None:
     cards = registry.models()
     shown = dict.fromkeys(model for part in parts for model, _ in part.board.cells)
     records = {name: _records(cards[name]) for name in shown if name in cards}
-    atomic.write_text(output, page.render(parts, cards, records, title))
+    atomic.write_text(output, page.render(parts, cards, records, title), "name another file with -o")
     size = output.stat().st_size / 2**20
     click.echo(f"{output}: {counted(len(parts), 'board')}, {counted(len(shown), 'model')}, {size:.1f} MB")
 

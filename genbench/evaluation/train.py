@@ -88,7 +88,10 @@ def train(card: ModelCard, benchmark: str, plan: Plan, progress: Progress | None
         "seconds": seconds,
         **({"curve": phases} if (phases := curve.record()) else {}),
     }
-    path = guarded(f"save of {card.name}", attribute(model, "save"), setting, record)
+    try:
+        path = guarded(f"save of {card.name}", attribute(model, "save"), setting, record)
+    except ModelError as error:
+        raise type(error)(f"{error}{state.remedy()}") from error
     state.remove()
     return Trained(path, figures, seconds)
 
@@ -207,4 +210,4 @@ class Todo:
         writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.done[key] for key in sorted(self.done))
-        atomic.write_text(self.log, text.getvalue())
+        atomic.write_text(self.log, text.getvalue(), "name another file with --log")

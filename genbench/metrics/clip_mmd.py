@@ -112,6 +112,6 @@ class Cmmd:
         return (Column("cmmd", "CMMD", "lower"),)
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        seen = evidence.through(self.features[0])
-        estimate = cmmd(seen.real.embeddings, seen.fake.embeddings, self.sigma, biased=self.biased)
+        embedded = evidence.through(self.features[0])
+        estimate = cmmd(embedded.real.embeddings, embedded.fake.embeddings, self.sigma, biased=self.biased)
         return {self.columns[0].name: Score(estimate.value, estimate.stderr)}

@@ -120,7 +120,7 @@ class FrechetRatio:
         return (Column("fdr", f"FDr^{len(self.features)}", "lower", digits=2),)
 
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
-        seen = [evidence.through(name) for name in self.features]
-        views = [(each.train.embeddings, each.real.embeddings, each.fake.embeddings) for each in seen]
+        embedded = [evidence.through(name) for name in self.features]
+        views = [(each.train.embeddings, each.real.embeddings, each.fake.embeddings) for each in embedded]
         estimate = frechet_ratio(views)
         return {"fdr": Score(estimate.value, estimate.stderr, detail=f"of {', '.join(self.features)}")}

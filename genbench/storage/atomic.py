@@ -15,6 +15,7 @@ from pathlib import Path
 
 from genbench.errors import GenbenchError, ResultsError
 
+ELSEWHERE = "choose another folder with --out"
 ABANDONED_SECONDS = 86_400.0  # after which an unfinished file is nobody's, on whichever machine it was begun
 HOST = re.sub(r"\W+", "-", platform.node()) or "host"
 PART = re.compile(r"\..+\.(?P<host>[\w-]+)\.(?P<process>\d+)\.\d+\.part")
@@ -27,11 +28,12 @@ KINDS = {
 }
 
 
-def write(path: Path, save: Callable[[Path], object]) -> None:
+def write(path: Path, save: Callable[[Path], object], elsewhere: str = ELSEWHERE) -> None:
     """Let ``save(part)`` write a file beside `path` and put it in its place; folders are made, links stay links.
 
     Raises ResultsError, in one line, where that is impossible or where `path` is a folder, a device or another thing
-    than a file; what was there stays then. Unfinished files that killed processes left in the folder are removed.
+    than a file; what was there stays then. `elsewhere` tells the user how the file comes to lie in another place.
+    Unfinished files that killed processes left in the folder are removed.
     """
     part = None
     try:
@@ -48,19 +50,19 @@ def write(path: Path, save: Callable[[Path], object]) -> None:
     except GenbenchError:
         raise
     except Exception as error:
-        reason = _reason(error)
+        reason = _reason(error, path.parent)
         if reason is None:
             raise
-        raise ResultsError(f"cannot write {path}: {reason}") from error
+        raise ResultsError(f"cannot write {path}: {reason}{elsewhere}") from error
     finally:
         if part is not None:
             with suppress(OSError):
                 part.unlink()
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, elsewhere: str = ELSEWHERE) -> None:
     """Exchange a file for one with this text in UTF-8, as `write` does; line ends stay as they are."""
-    write(path, lambda part: part.write_bytes(text.encode("utf-8", "backslashreplace")))
+    write(path, lambda part: part.write_bytes(text.encode("utf-8", "backslashreplace")), elsewhere)
 
 
 def _require_replaceable(path: Path) -> None:
@@ -103,16 +105,16 @@ def _is_abandoned(entry: os.DirEntry[str], host: str, process: int) -> bool:
     return False
 
 
-def _reason(error: BaseException | None) -> str | None:
-    """Why a file cannot be written; None for a fault that is no news of disks.
+def _reason(error: BaseException | None, folder: Path) -> str | None:
+    """Why a file cannot be written, up to what to do instead; None for a fault that is no news of disks.
 
     Writers in C++ and Rust have errors of their own for a full disk, with the system's behind them or in their text.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return "the disk is full; free some of it, or choose another folder with --out"
+            return f"the disk that holds {folder} is full; free some of it, or "
         if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
             text = getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
-            return f"{text}; choose another folder with --out"
+            return f"{text}; "
         error = error.__cause__ or error.__context__
     return None

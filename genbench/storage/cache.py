@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+ELSEWHERE = "name another folder for the cache with GENBENCH_CACHE"
+
+
 def root() -> Path:
     """The cache folder: GENBENCH_CACHE, else the user's cache folder. Raises ResultsError where there is neither."""
     chosen = os.environ.get("GENBENCH_CACHE")
@@ -89,4 +92,4 @@ def _write(file: Path, value: dict[str, Tensor]) -> None:
     from safetensors.torch import save_file
 
     metadata = {"checksum": checksum(value, file.stem)}
-    atomic.write(file, lambda part: save_file(value, part, metadata=metadata))
+    atomic.write(file, lambda part: save_file(value, part, metadata=metadata), ELSEWHERE)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from genbench.errors import GenbenchWarning, ResultsError
+from genbench.storage.atomic import ELSEWHERE
 from genbench.storage.rows import parse_json
 
 LOCK_SECONDS = 60.0  # longer than any append takes
 BLOCK = 1 << 16
-ELSEWHERE = "choose another folder with --out"
 
 
 def read(path: Path) -> list[tuple[int, bytes]]:

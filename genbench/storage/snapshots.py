@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.errors import GenbenchWarning, ModelError, ResultsError
-from genbench.storage import atomic
+from genbench.storage import atomic, cache
 
 
 class FileSnapshots:
@@ -79,6 +79,10 @@ class FileSnapshots:
             return ""
         return f", and --resume goes on from step {self.step} with half the learning rate"
 
+    def remedy(self) -> str:
+        """What a training that could not be saved says of the state last kept; nothing where there is none."""
+        return "" if self.broken or self.step is None else f"; then --resume goes on from step {self.step}"
+
     def remove(self) -> None:
         """The training is finished, or begins anew."""
         with suppress(OSError):
@@ -103,7 +107,7 @@ class FileSnapshots:
             with part.open("wb") as file:  # torch's own file would not tell why it cannot be written
                 torch.save(state, file)
 
-        atomic.write(self.path, save)
+        atomic.write(self.path, save, cache.ELSEWHERE)
 
     def _read(self) -> dict[str, Any]:
         import torch

@@ -89,16 +89,16 @@ def test_trace_of_genbench(benchmark, covariances):
 def test_trace_of_torch_fidelity(benchmark, covariances):
     zeros = np.zeros(len(covariances[0]))
     sides = [{"mu": zeros, "sigma": sigma} for sigma in covariances]
-    found = timed(benchmark, lambda: metric_fid.fid_statistics_to_metric(*sides, verbose=False))
+    theirs = timed(benchmark, lambda: metric_fid.fid_statistics_to_metric(*sides, verbose=False))
     traces = sum(np.trace(sigma) for sigma in covariances)
     expected = traces - 2 * trace_sqrt_product(*covariances)
-    assert found["frechet_inception_distance"] == pytest.approx(expected, abs=1e-6 * traces)
+    assert theirs["frechet_inception_distance"] == pytest.approx(expected, abs=1e-6 * traces)
 
 
 @pytest.mark.benchmark(group="trace of the root of a product, D = 2048")
 def test_trace_of_scipy(benchmark, covariances):
-    found = benchmark.pedantic(schur_trace, covariances, rounds=1, iterations=1)
-    assert found == pytest.approx(trace_sqrt_product(*covariances), rel=1e-6)
+    trace = benchmark.pedantic(schur_trace, covariances, rounds=1, iterations=1)
+    assert trace == pytest.approx(trace_sqrt_product(*covariances), rel=1e-6)
 
 
 @pytest.mark.benchmark(group="FID of 500 and 500 features, D = 2048")
@@ -117,8 +117,8 @@ def test_few_of_torch_fidelity(benchmark, few):
 
 @pytest.mark.benchmark(group="FID of 500 and 500 features, D = 2048")
 def test_few_of_scipy(benchmark, few):
-    found = benchmark.pedantic(by_schur, (few.real, few.fake), rounds=1, iterations=1)
-    assert found == pytest.approx(frechet_distance(few.real, few.fake), rel=1e-2)
+    distance = benchmark.pedantic(by_schur, (few.real, few.fake), rounds=1, iterations=1)
+    assert distance == pytest.approx(frechet_distance(few.real, few.fake), rel=1e-2)
 
 
 @pytest.mark.benchmark(group="FID of 10,000 and 10,000 features, D = 2048")
@@ -128,14 +128,14 @@ def test_fid_of_genbench(benchmark, many):
 
 @pytest.mark.benchmark(group="FID of 10,000 and 10,000 features, D = 2048")
 def test_fid_of_torch_fidelity(benchmark, many):
-    found = timed(benchmark, torch_fidelity, many.real, many.fake)
-    assert found == pytest.approx(from_moments(many.real, many.fake), rel=1e-5)
+    distance = timed(benchmark, torch_fidelity, many.real, many.fake)
+    assert distance == pytest.approx(from_moments(many.real, many.fake), rel=1e-5)
 
 
 @pytest.mark.benchmark(group="FID with standard error of 10,000 and 10,000 features, D = 2048")
 def test_fid_with_error_of_genbench(benchmark, many):
-    found = timed(benchmark, frechet_distance, many.real, many.fake)
-    assert found.stderr > 0
+    distance = timed(benchmark, frechet_distance, many.real, many.fake)
+    assert distance.stderr > 0
 
 
 # What the peer finds in this time has no error.

@@ -42,8 +42,8 @@ def measure(benchmark, function, *arguments):
     return benchmark.pedantic(torch.inference_mode()(function), arguments, rounds=3, iterations=1, warmup_rounds=1)
 
 
-def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found - expected).norm() / expected.norm())
+def relative(features: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((features - expected).norm() / expected.norm())
 
 
 @pytest.mark.benchmark(group="inception")
@@ -70,8 +70,8 @@ def test_inception_of_pytorch_fid(benchmark, images, ours, weights, monkeypatch)
     """It resizes by the centres of pixels, and its features are others for that."""
     monkeypatch.setattr(pytorch_fid.inception, "load_state_dict_from_url", lambda *_, **__: torch.load(weights))
     network = pytorch_fid.inception.InceptionV3().eval()
-    found = measure(benchmark, lambda x: network(x.float() / 255)[0][:, :, 0, 0], images)
-    assert relative(found, ours(images).embeddings) > 1e-3
+    theirs = measure(benchmark, lambda x: network(x.float() / 255)[0][:, :, 0, 0], images)
+    assert relative(theirs, ours(images).embeddings) > 1e-3
 
 
 @pytest.mark.benchmark(group="inception")

@@ -68,22 +68,22 @@ def of_prdc(real: torch.Tensor, fake: torch.Tensor, k: int) -> dict[str, float]:
 
 def test_precision_recall_of_genbench(benchmark, pair, expected):
     """With standard errors, which no peer gives."""
-    found = benchmark.pedantic(precision_recall, pair, **ONCE)
-    assert (found.precision, found.recall) == (expected.precision, expected.recall)
+    shares = benchmark.pedantic(precision_recall, pair, **ONCE)
+    assert (shares.precision, shares.recall) == (expected.precision, expected.recall)
 
 
 def test_precision_recall_of_torch_fidelity(benchmark, pair, expected):
-    found = benchmark.pedantic(of_torch_fidelity, pair, **ONCE)
+    theirs = benchmark.pedantic(of_torch_fidelity, pair, **ONCE)
     # In float32, where points at the edge of a ball may fall on either side.
-    assert found["precision"] == pytest.approx(expected.precision, abs=0.002)
-    assert found["recall"] == pytest.approx(expected.recall, abs=0.002)
+    assert theirs["precision"] == pytest.approx(expected.precision, abs=0.002)
+    assert theirs["recall"] == pytest.approx(expected.recall, abs=0.002)
 
 
 def test_precision_recall_of_prdc(benchmark, pair, expected):
     """All four of its measures, as it gives no fewer."""
-    found = benchmark.pedantic(of_prdc, (*pair, 3), **ONCE | {"rounds": 1})
-    assert found["precision"] == pytest.approx(expected.precision)
-    assert found["recall"] == pytest.approx(expected.recall)
+    theirs = benchmark.pedantic(of_prdc, (*pair, 3), **ONCE | {"rounds": 1})
+    assert theirs["precision"] == pytest.approx(expected.precision)
+    assert theirs["recall"] == pytest.approx(expected.recall)
 
 
 def test_all_four_of_genbench(benchmark, sets):
@@ -93,10 +93,10 @@ def test_all_four_of_genbench(benchmark, sets):
 
 def test_all_four_of_prdc(benchmark, sets):
     benchmark.group = f"all four, {sets[0]}"
-    found = benchmark.pedantic(of_prdc, (*sets[1], 5), **ONCE | {"rounds": 1})
+    theirs = benchmark.pedantic(of_prdc, (*sets[1], 5), **ONCE | {"rounds": 1})
     ours = manifold_metrics(*sets[1], k=5, density_k=5)
     for name in ("precision", "recall", "density", "coverage"):
-        assert getattr(ours, name) == pytest.approx(found[name])
+        assert getattr(ours, name) == pytest.approx(theirs[name])
 
 
 @pytest.fixture(scope="module")

@@ -87,10 +87,10 @@ def test_real_fid_of_torch_fidelity(benchmark, sets):
         statistics = [metric_fid.fid_features_to_statistics(side) for side in (sets.real, sets.fake)]
         return metric_fid.fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
 
-    found = benchmark.pedantic(theirs, **ONCE)
+    distance = benchmark.pedantic(theirs, **ONCE)
     # Of few samples the peer takes roots of what rounding leaves of zero eigenvalues.
     full = min(len(sets.real), len(sets.fake)) > sets.real.shape[1]
-    assert found == pytest.approx(frechet_distance(sets.real, sets.fake), rel=1e-6 if full else 1e-2)
+    assert distance == pytest.approx(frechet_distance(sets.real, sets.fake), rel=1e-6 if full else 1e-2)
 
 
 def test_real_kid_of_genbench(benchmark, sets):

@@ -85,9 +85,9 @@ def test_score_of_torch_fidelity(benchmark, folders, weights, cacheless):
     options |= {"feature_extractor_weights_path": str(weights), "batch_size": 32, "samples_find_deep": True}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = once(benchmark, lambda: torch_fidelity.calculate_metrics(input1=real, input2=fake, **options))
+        theirs = once(benchmark, lambda: torch_fidelity.calculate_metrics(input1=real, input2=fake, **options))
     # Its eigenvalues of a singular product are right to the third digit.
-    assert found["frechet_inception_distance"] == pytest.approx(ours(folders, weights), rel=2e-2)
+    assert theirs["frechet_inception_distance"] == pytest.approx(ours(folders, weights), rel=2e-2)
 
 
 @pytest.mark.benchmark(group="folders of PNG to FID")

@@ -60,15 +60,15 @@ def test_precision_recall_of_genbench(benchmark, sets):
 @pytest.mark.benchmark(group="precision-recall")
 def test_precision_recall_of_prdc(benchmark, sets):
     real, fake = (x.double().numpy() for x in sets)
-    found = benchmark(prdc.compute_prdc, real, fake, nearest_k=3)
-    assert found["precision"] == pytest.approx(precision_recall(*sets).precision)
+    theirs = benchmark(prdc.compute_prdc, real, fake, nearest_k=3)
+    assert theirs["precision"] == pytest.approx(precision_recall(*sets).precision)
 
 
 @pytest.mark.benchmark(group="precision-recall")
 def test_precision_recall_of_torch_fidelity(benchmark, sets):
     options = {"prc_neighborhood": 3, "prc_batch_size": 10000, "verbose": False}
-    found = benchmark(metric_prc.prc_features_to_metric, *reversed(sets), **options)
-    assert found["precision"] == pytest.approx(precision_recall(*sets).precision, abs=0.01)
+    theirs = benchmark(metric_prc.prc_features_to_metric, *reversed(sets), **options)
+    assert theirs["precision"] == pytest.approx(precision_recall(*sets).precision, abs=0.01)
 
 
 @pytest.mark.benchmark(group="inception-score")

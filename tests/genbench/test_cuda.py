@@ -147,13 +147,13 @@ def test_inception(device, weights, precision, miss):
     spec = SampleSpec((3, 20, 24), 256)
     x = torch.randint(256, (3, *spec.shape), dtype=torch.uint8)
     expected = inception(spec, weights=weights)(x).embeddings
-    found = inception(spec, weights=weights, device=device, precision=precision)(x).embeddings
-    assert found.device.type == "cpu"
-    assert float((found - expected).norm() / expected.norm()) < miss
+    embeddings = inception(spec, weights=weights, device=device, precision=precision)(x).embeddings
+    assert embeddings.device.type == "cpu"
+    assert float((embeddings - expected).norm() / expected.norm()) < miss
 
 
 def test_networks_that_ship(device):
     spec = SampleSpec((1, 28, 28), 256)
     x = torch.randint(256, (5, *spec.shape), dtype=torch.uint8)
-    found, expected = (make("mnist-cnn", spec, Computing(place))(x).embeddings for place in (device, "cpu"))
-    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3)
+    there, expected = (make("mnist-cnn", spec, Computing(place))(x).embeddings for place in (device, "cpu"))
+    torch.testing.assert_close(there.cpu(), expected, rtol=1e-3, atol=1e-3)

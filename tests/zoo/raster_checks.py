@@ -18,17 +18,17 @@ Logits = Callable[[Tensor], Tensor]  # of images (n, C, H, W): (n, C, levels, H,
 
 def samples_equal_those_of_full_passes(net, logits: Logits, monkeypatch) -> None:
     """Whatever sampling keeps from pixel to pixel, each conditional is the one that a pass over the image gives."""
-    shape, seen, draw = net.spec.shape, [], torch.multinomial
+    shape, drawn, draw = net.spec.shape, [], torch.multinomial
 
     def record(probabilities, count):
-        seen.append(probabilities)
+        drawn.append(probabilities)
         return draw(probabilities, count)
 
     monkeypatch.setattr(torch, "multinomial", record)
     with scoped(2, "test"):
         quick = net.sample(5)
-    conditionals = seen.copy()
-    seen.clear()
+    conditionals = drawn.copy()
+    drawn.clear()
     with scoped(2, "test"), torch.no_grad():
         naive = torch.zeros(5, *shape, dtype=torch.uint8)
         for i in range(shape[1]):
@@ -36,7 +36,7 @@ def samples_equal_those_of_full_passes(net, logits: Logits, monkeypatch) -> None
                 for c in range(shape[0]):
                     probabilities = logits(naive)[:, c, :, i, j].softmax(1)
                     naive[:, c, i, j] = record(probabilities, 1)[:, 0]
-    torch.testing.assert_close(torch.stack(conditionals), torch.stack(seen), atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.stack(conditionals), torch.stack(drawn), atol=1e-5, rtol=0)
     assert torch.equal(quick, naive)
     assert len(quick.unique(dim=0)) == 5
 

@@ -32,9 +32,9 @@ def test_moments_after_the_norm_follow_the_class():
     gain, bias = norm.gain(classes), norm.bias(classes)
     # Equal moments in every class, so that those of the batch are theirs.
     x = torch.randn(100, 6, 4, 4).repeat_interleave(3, 0) * 5 - 2
-    found = norm(x, classes[labels])
+    normed = norm(x, classes[labels])
     for label in range(3):
-        values = found[labels == label]
+        values = normed[labels == label]
         assert torch.allclose(values.mean((0, 2, 3)), bias[label], atol=2e-2)
         assert torch.allclose(values.std((0, 2, 3)), (1 + gain[label]).abs(), atol=2e-2)
     assert (bias[0] - bias[1]).abs().max() > 0.1
@@ -95,7 +95,7 @@ def test_attention_is_the_weighted_mean_of_all_positions():
     assert torch.equal(attention(x), x), "it is learned from nothing"
     with torch.no_grad():
         attention.gamma.fill_(0.7)
-        found = attention(x)
+        attended = attention(x)
         query, key, value = (layer(x) for layer in (attention.query, attention.key, attention.value))
         key, value = (F.max_pool2d(part, 2) for part in (key, value))
         for item, row, column in ((0, 0, 0), (1, 3, 5)):
@@ -103,7 +103,7 @@ def test_attention_is_the_weighted_mean_of_all_positions():
             weights = matches.flatten().softmax(0)
             mean = (value[item].flatten(1) * weights).sum(1)
             expected = x[item, :, row, column] + 0.7 * attention.output.weight[:, :, 0, 0] @ mean
-            assert torch.allclose(found[item, :, row, column], expected, atol=1e-5)
+            assert torch.allclose(attended[item, :, row, column], expected, atol=1e-5)
 
 
 def test_both_players_attend():
@@ -141,10 +141,10 @@ def test_the_generator_is_punished_for_all_its_maps_but_the_embedding():
         for weight in weights:
             weight.normal_()
         expected = sum(float(orthogonality(weight)) for weight in weights) * 0.5
-        found = float(torch.as_tensor(model.generator_penalty()))
-        assert found == pytest.approx(expected, rel=1e-4)
+        penalty = float(torch.as_tensor(model.generator_penalty()))
+        assert penalty == pytest.approx(expected, rel=1e-4)
         model.generator.embedding.weight.normal_()
-        assert float(torch.as_tensor(model.generator_penalty())) == pytest.approx(found)
+        assert float(torch.as_tensor(model.generator_penalty())) == pytest.approx(penalty)
 
 
 @pytest.mark.parametrize("psi", [math.inf, 0.5])
@@ -172,10 +172,10 @@ def test_no_truncation_leaves_the_samples():
 def test_samples_of_a_class_are_those_of_codes_with_that_class():
     model = small_model()
     torch.manual_seed(1)
-    found = model.sample_class(20, 2)
+    samples = model.sample_class(20, 2)
     torch.manual_seed(1)
     z = model.sample_latent(20)[:, :4]
-    assert torch.equal(found, model.decode(torch.cat([z, torch.tensor([0.0, 0.0, 1.0]).expand(20, -1)], 1)))
+    assert torch.equal(samples, model.decode(torch.cat([z, torch.tensor([0.0, 0.0, 1.0]).expand(20, -1)], 1)))
     for label in (-1, 3):
         with pytest.raises(InputError, match=r"the classes are 0..2"):
             model.sample_class(1, label)

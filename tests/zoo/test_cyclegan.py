@@ -104,8 +104,8 @@ def test_losses_are_least_squares():
         )
         fooled = ((targets(there) - 1) ** 2).mean() + ((sources(back) - 1) ** 2).mean()
         there_again, back_again = (model(back) - y).abs().mean(), (model.back(there) - x).abs().mean()
-        kept = (model(y) - y).abs().mean() + (model.back(x) - x).abs().mean()
-        expected = fooled + 2 * (there_again + back_again) + 3 * kept
+        identity = (model(y) - y).abs().mean() + (model.back(x) - x).abs().mean()
+        expected = fooled + 2 * (there_again + back_again) + 3 * identity
         assert model.generator_loss(sides, x, y).item() == pytest.approx(expected.item(), rel=1e-4)
 
 

@@ -57,9 +57,9 @@ def test_the_bound_lies_below_the_exact_likelihood_and_rises_to_it(tiny):
     assert tiny.log_prob_interval is None
     values = {k: bound(tiny, k, 100) for k in (1, 8, 200)}
     assert values[1].dtype == torch.float64
-    for one in values.values():
-        assert (one.mean(0) < exact + 4 * one.std(0) / math.sqrt(len(one)) + 1e-6).all()
-    means = [one.mean() for one in values.values()]
+    for bounds in values.values():
+        assert (bounds.mean(0) < exact + 4 * bounds.std(0) / math.sqrt(len(bounds)) + 1e-6).all()
+    means = [bounds.mean() for bounds in values.values()]
     assert means == sorted(means)
     assert means[0] < exact.mean() - 0.5
     assert means[2] == pytest.approx(exact.mean().item(), abs=0.2)
@@ -97,7 +97,7 @@ def stripes(rows, columns, n):
 
 def test_layers_are_trained_one_after_the_other_and_learn():
     """Independent pixels cost 6 bits for each image of 2 x 3 stripes, of which 3 are needed."""
-    seen = []
+    reports = []
     with scoped(1, "test"):
         data = stripes(2, 3, 200)
         model = DeepBelief(
@@ -107,13 +107,13 @@ def test_layers_are_trained_one_after_the_other_and_learn():
 
         def watch(step, steps, figures):
             first = model.first.weight.detach().clone()
-            seen.append((step, steps, first, model.top.weight.detach().clone()))
+            reports.append((step, steps, first, model.top.weight.detach().clone()))
 
         model.fit(data, Budget(steps=400, progress=watch))
-    assert [(step, steps) for step, steps, *_ in seen] == [(step, 800) for step in range(1, 801)]
-    assert torch.equal(seen[0][3], seen[399][3])
-    assert not torch.equal(seen[400][3], seen[799][3])
-    assert torch.equal(seen[400][2], seen[799][2])
+    assert [(step, steps) for step, steps, *_ in reports] == [(step, 800) for step in range(1, 801)]
+    assert torch.equal(reports[0][3], reports[399][3])
+    assert not torch.equal(reports[400][3], reports[799][3])
+    assert torch.equal(reports[400][2], reports[799][2])
     bits = -exact_log_prob(model)[(STATES[:, :3] == STATES[:, 3:]).all(1)].mean().item() / math.log(2)
     assert 2.9 < bits < 4.5
 

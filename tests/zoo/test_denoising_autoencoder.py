@@ -96,12 +96,12 @@ def reconstruction(model):
 def test_learns_the_posterior_of_every_dimension(tiny):
     model, truth = tiny
     joint = truth[:, None] * corruption()
-    seen = joint.sum(0)
-    expected = (joint / seen).T @ STATES.flatten(1).double()
+    marginal = joint.sum(0)
+    expected = (joint / marginal).T @ STATES.flatten(1).double()
     with torch.no_grad():
         got = model.parameters_given(STATES).softmax(1)[:, 1].flatten(1).double()
-    assert seen @ (got - expected).abs().mean(1) < 0.03
-    assert (got - expected)[seen > 0.05].abs().max() < 0.08
+    assert marginal @ (got - expected).abs().mean(1) < 0.03
+    assert (got - expected)[marginal > 0.05].abs().max() < 0.08
 
 
 def test_the_chains_stationary_distribution_is_close_to_the_datas(tiny):
@@ -140,17 +140,17 @@ def test_steps_of_the_chain_corrupt_and_then_draw(tiny):
 def test_chains_start_at_noise_and_end_with_the_least_corruption(monkeypatch):
     with scoped(5, "test"):
         model = DenoisingAutoencoder(TINY, Config(least=0.1, most=0.9, chain=5)).eval()
-        seen, original = [], DenoisingAutoencoder.step
+        calls, original = [], DenoisingAutoencoder.step
 
         def watch(self, x, rate):
-            seen.append((x, rate))
+            calls.append((x, rate))
             return original(self, x, rate)
 
         monkeypatch.setattr(DenoisingAutoencoder, "step", watch)
         x = model.sample(200)
     assert x.shape == (200, 1, 2, 3)
-    assert [rate for _, rate in seen] == pytest.approx([0.9, 0.7, 0.5, 0.3, 0.1])
-    assert seen[0][0].float().mean() == pytest.approx(0.5, abs=0.1)
+    assert [rate for _, rate in calls] == pytest.approx([0.9, 0.7, 0.5, 0.3, 0.1])
+    assert calls[0][0].float().mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_has_no_likelihood_and_takes_any_levels():

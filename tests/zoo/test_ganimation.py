@@ -26,11 +26,11 @@ def test_attention_at_its_ends_keeps_the_source_or_replaces_it(bias, attention):
         image, condition = model.split(model.scaled_sources(data.source.heldout))
         mask, colour = model.masks(image, condition)
     assert (mask == attention).all()
-    kept = model.translate(data.source.heldout)
+    unmoved = model.translate(data.source.heldout)
     if attention:
-        assert torch.equal(kept, data.source.heldout[:, :1])
+        assert torch.equal(unmoved, data.source.heldout[:, :1])
     else:
-        assert torch.equal(kept, model.quantised(colour))
+        assert torch.equal(unmoved, model.quantised(colour))
 
 
 def test_attention_blends_pixel_by_pixel():
@@ -52,20 +52,20 @@ def test_the_gradient_penalty_of_a_linear_critic(slope):
     def critic(points):
         return (points * direction).sum((1, 2, 3)) - 5
 
-    found = gradient_penalty(critic, torch.randn(6, 1, 8, 8), torch.randn(6, 1, 8, 8))
-    assert found.item() == pytest.approx((slope - 1) ** 2, abs=1e-4)
+    penalty = gradient_penalty(critic, torch.randn(6, 1, 8, 8), torch.randn(6, 1, 8, 8))
+    assert penalty.item() == pytest.approx((slope - 1) ** 2, abs=1e-4)
 
 
 def test_the_penalty_is_taken_between_real_and_generated_images():
-    seen = []
+    batches = []
 
     def critic(points):
-        seen.append(points.detach())
+        batches.append(points.detach())
         return points.square().sum(1, keepdim=True)
 
     gradient_penalty(critic, torch.zeros(500, 1, 8, 8), torch.ones(500, 1, 8, 8)).item()
-    share = seen[0][:, 0, 0, 0]
-    assert torch.equal(seen[0], share[:, None, None, None].expand(-1, 1, 8, 8))
+    share = batches[0][:, 0, 0, 0]
+    assert torch.equal(batches[0], share[:, None, None, None].expand(-1, 1, 8, 8))
     assert share.min() < 0.05
     assert share.max() > 0.95
     assert share.mean().item() == pytest.approx(0.5, abs=0.05)

@@ -57,8 +57,8 @@ def test_masses_of_all_images_sum_to_one(shape, levels):
 @pytest.mark.parametrize(("shape", "kernel", "blocks"), [((1, 4, 6), 3, 5), ((1, 4, 6), 5, 3), ((3, 3, 4), 3, 4)])
 def test_each_pixel_depends_on_all_earlier_ones_and_on_no_later_ones(shape, kernel, blocks):
     net = model(shape, 3, Config(width=6, blocks=blocks, kernel=kernel), scale=0.7)
-    seen = dependence(net.logits, net.spec)
-    assert torch.equal(seen, torch.ones_like(seen).tril(-1))
+    depends = dependence(net.logits, net.spec)
+    assert torch.equal(depends, torch.ones_like(depends).tril(-1))
 
 
 def test_plain_masks_leave_a_blind_spot_where_the_two_stacks_leave_none():
@@ -74,15 +74,15 @@ def test_plain_masks_leave_a_blind_spot_where_the_two_stacks_leave_none():
 def test_what_lies_beyond_the_reach_is_not_seen():
     """One layer after the first, 3x3 filters: three rows up, two columns either side, two pixels left in the row."""
     net = model((1, 5, 8), 3, Config(width=6, blocks=1, kernel=3))
-    seen = dependence(net.logits, net.spec, [4 * 8 + 3]).reshape(5, 8)
+    depends = dependence(net.logits, net.spec, [4 * 8 + 3]).reshape(5, 8)
     above = [False] + [True] * 5 + [False] * 2
-    assert seen.tolist() == [[False] * 8, above, above, above, [False, True, True] + [False] * 5]
+    assert depends.tolist() == [[False] * 8, above, above, above, [False, True, True] + [False] * 5]
 
 
 def test_green_sees_red_and_blue_sees_both_within_a_pixel():
     net = model((3, 1, 1), 5)
-    seen = dependence(net.logits, net.spec)
-    assert torch.equal(seen, torch.ones(3, 3).tril(-1).bool())
+    depends = dependence(net.logits, net.spec)
+    assert torch.equal(depends, torch.ones(3, 3).tril(-1).bool())
 
 
 def test_units_are_gated_within_the_group_of_their_channel():

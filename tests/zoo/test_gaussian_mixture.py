@@ -49,12 +49,12 @@ def covariances(model: GaussianMixture) -> np.ndarray:
 def test_density_is_scipys_times_the_jacobian_of_the_logit(covariance: str) -> None:
     model = mixture_of(covariance, SampleSpec((1, 3, 1), 17))
     y = torch.rand(6, 1, 3, 1)
-    for item, found in zip(y, model.log_density(y).tolist(), strict=True):
+    for item, log_density in zip(y, model.log_density(y).tolist(), strict=True):
         jacobian = torch.autograd.functional.jacobian(lambda flat: model.open(flat[None])[0][0], item.flatten())
         v = model.open(item.reshape(1, 3))[0][0].numpy()
         parts = zip(model.log_pi.exp().tolist(), model.mean.numpy(), covariances(model), strict=True)
         density = sum(pi * multivariate_normal(mean, cov).pdf(v) for pi, mean, cov in parts)
-        assert found == pytest.approx(math.log(density) + jacobian.slogdet()[1].item(), abs=1e-4)
+        assert log_density == pytest.approx(math.log(density) + jacobian.slogdet()[1].item(), abs=1e-4)
 
 
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
@@ -138,9 +138,9 @@ def test_digits_are_learnt_better_than_pixel_by_pixel() -> None:
     dataset = digits()
     torch.manual_seed(0)
     model = GaussianMixture(dataset.spec, Config(10, noises=1))
-    seen: list[int] = []
-    model.fit(dataset, Budget(steps=8, progress=lambda step, steps, figures: seen.append(step)))
-    assert seen == list(range(1, 9))
+    reported: list[int] = []
+    model.fit(dataset, Budget(steps=8, progress=lambda step, steps, figures: reported.append(step)))
+    assert reported == list(range(1, 9))
     baseline = NaiveBayes(dataset.spec)
     baseline.fit(dataset, Budget())
     assert model.log_prob(dataset.heldout).mean() > baseline.log_prob(dataset.heldout).mean() + 5

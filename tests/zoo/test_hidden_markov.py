@@ -48,7 +48,7 @@ def emission_by_hand(model: HiddenMarkov, x: torch.Tensor) -> torch.Tensor:
 
 def every_path(model: HiddenMarkov, x: torch.Tensor) -> dict[tuple[int, ...], float]:
     """log p(path, x) of one item for all paths of states of all chains, term by term."""
-    found = {}
+    log_probs = {}
     emission = emission_by_hand(model, x).tolist()
     weight, initial, transition = model.weight.tolist(), model.initial.tolist(), model.transition.tolist()
     chains, states = model.config.chains, model.config.states
@@ -58,8 +58,8 @@ def every_path(model: HiddenMarkov, x: torch.Tensor) -> dict[tuple[int, ...], fl
             p *= transition[chain][before][after]
         log_p = math.log(p) if p else -math.inf
         log_p += sum(emission[t][chain][state] for t, state in enumerate(path))
-        found[tuple(chain * states + state for state in path)] = log_p
-    return found
+        log_probs[tuple(chain * states + state for state in path)] = log_p
+    return log_probs
 
 
 @pytest.mark.parametrize("config", [FREE, CHAINS], ids=["ergodic", "left-to-right"])

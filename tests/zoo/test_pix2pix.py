@@ -66,8 +66,8 @@ def test_a_score_sees_its_patch_and_nothing_else(depth, side):
     scores = network(image)
     row, column = scores.shape[2] // 2, scores.shape[3] // 2
     (gradient,) = torch.autograd.grad(scores[0, 0, row, column], image)
-    seen = gradient[0, 0].nonzero()
-    assert (seen.amax(0) - seen.amin(0) + 1).tolist() == [side, side]
+    field = gradient[0, 0].nonzero()
+    assert (field.amax(0) - field.amin(0) + 1).tolist() == [side, side]
     far = image.detach().clone()
     far[..., :4, :4] = 9.0
     changed = (network(far) - scores).detach()[0, 0]

@@ -78,10 +78,10 @@ def test_plain_masks_leave_the_known_blind_spot():
     """Every row up reaches two columns further right with 5x5 filters; what lies beyond is not seen."""
     net = model((1, 4, 8), 5)
     with scoped(1, "test"):
-        seen = dependence(net, random_images(8, net.spec))[3 * 8].reshape(4, 8) > 0
-    assert seen[2].tolist() == [True] * 3 + [False] * 5
-    assert seen[1].tolist() == [True] * 5 + [False] * 3
-    assert seen[0].tolist() == [True] * 7 + [False]
+        depends = dependence(net, random_images(8, net.spec))[3 * 8].reshape(4, 8) > 0
+    assert depends[2].tolist() == [True] * 3 + [False] * 5
+    assert depends[1].tolist() == [True] * 5 + [False] * 3
+    assert depends[0].tolist() == [True] * 7 + [False]
 
 
 @pytest.mark.parametrize(("shape", "levels"), [((1, 8, 8), 17), ((3, 4, 5), 4), ((1, 3, 7), 2)])

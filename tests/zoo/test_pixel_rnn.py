@@ -72,8 +72,8 @@ def test_the_row_lstm_sees_a_triangle():
     row, column = 4, 8
     for above in range(1, 5):
         leftmost = column - above - SMALL.layers - 1
-        seen = moved[row, column, row - above] > 0
-        assert seen.nonzero().flatten().tolist() == list(range(leftmost, column + above + 1)), above
+        depends = moved[row, column, row - above] > 0
+        assert depends.nonzero().flatten().tolist() == list(range(leftmost, column + above + 1)), above
 
 
 def test_the_diagonal_bilstm_sees_everything_before():

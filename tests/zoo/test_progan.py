@@ -45,9 +45,9 @@ def test_grids_double_up_to_the_image(size, expected):
 
 def test_a_halved_image_is_enlarged_to_blocks_of_its_means():
     x = torch.rand(2, 1, 5, 5)
-    found = enlarge(halve(x), (5, 5))
-    assert torch.allclose(found[:, :, :2, 2:4], x[:, :, :2, 2:4].mean((2, 3), keepdim=True).expand(-1, -1, 2, 2))
-    assert torch.allclose(found[:, :, 4, 4], x[:, :, 4, 4])
+    enlarged = enlarge(halve(x), (5, 5))
+    assert torch.allclose(enlarged[:, :, :2, 2:4], x[:, :, :2, 2:4].mean((2, 3), keepdim=True).expand(-1, -1, 2, 2))
+    assert torch.allclose(enlarged[:, :, 4, 4], x[:, :, 4, 4])
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
@@ -103,13 +103,13 @@ def test_data_are_faded_in_like_the_generators_images():
 
 
 def test_every_resolution_is_faded_in_and_then_stays_a_while():
-    found = [growth(step, 120, 2) for step in range(1, 121)]
-    assert found[:39] == [0.0] * 39, "the smallest images"
-    assert found[49] == pytest.approx(0.5)
-    assert found[59:79] == [1.0] * 20
-    assert found[89] == pytest.approx(1.5)
-    assert found[99:] == [2.0] * 21
-    assert found == sorted(found)
+    stages = [growth(step, 120, 2) for step in range(1, 121)]
+    assert stages[:39] == [0.0] * 39, "the smallest images"
+    assert stages[49] == pytest.approx(0.5)
+    assert stages[59:79] == [1.0] * 20
+    assert stages[89] == pytest.approx(1.5)
+    assert stages[99:] == [2.0] * 21
+    assert stages == sorted(stages)
     assert growth(1, 1, 0) == 0
 
 
@@ -144,8 +144,8 @@ def test_equalised_weights_get_their_scale_at_run_time():
 
 def test_pixels_are_normalised_over_their_features():
     x = torch.randn(3, 8, 4, 4, dtype=torch.double) * 7
-    found = PixelNorm()(x).numpy()
-    assert np.allclose(found, x.numpy() / np.sqrt((x.numpy() ** 2).mean(1, keepdims=True)))
+    normed = PixelNorm()(x).numpy()
+    assert np.allclose(normed, x.numpy() / np.sqrt((x.numpy() ** 2).mean(1, keepdims=True)))
     generator, _ = networks()
     z = torch.randn(5, FEW.latent)
     assert (generator.first[0](z).square().mean(1) - 1).abs().max() < 1e-5, "z lies on a sphere"
@@ -155,10 +155,10 @@ def test_pixels_are_normalised_over_their_features():
 
 def test_minibatch_deviation_against_numpy():
     x = torch.randn(6, 3, 4, 5)
-    found = MinibatchDeviation()(x)
-    assert found.shape == (6, 4, 4, 5)
-    assert torch.equal(found[:, :3], x)
-    assert np.allclose(found[:, 3], x.numpy().std(0, ddof=0).mean(), atol=1e-5)
+    widened = MinibatchDeviation()(x)
+    assert widened.shape == (6, 4, 4, 5)
+    assert torch.equal(widened[:, :3], x)
+    assert np.allclose(widened[:, 3], x.numpy().std(0, ddof=0).mean(), atol=1e-5)
     assert MinibatchDeviation()(x[:1].expand(6, -1, -1, -1))[:, 3].max() < 1e-3
 
 
@@ -172,12 +172,12 @@ def test_the_penalty_is_the_squared_gradient_at_the_data_in_some_steps():
 
     real, fake = torch.randn(7, 1, 8, 8), torch.randn(7, 1, 8, 8)
     expected = (2 * weights * real).square().sum((1, 2, 3)).mean() * FEW.penalty / 2 * FEW.penalty_every
-    found = []
+    penalties = []
     for step in range(1, FEW.penalty_every + 1):
         model.begin_step(model.discriminator_network(), step, 100)
-        found.append(float(torch.as_tensor(model.discriminator_penalty(quadratic, real, fake)).detach()))
-    assert found[:-1] == [0.0] * (FEW.penalty_every - 1)
-    assert found[-1] == pytest.approx(float(expected), rel=1e-5)
+        penalties.append(float(torch.as_tensor(model.discriminator_penalty(quadratic, real, fake)).detach()))
+    assert penalties[:-1] == [0.0] * (FEW.penalty_every - 1)
+    assert penalties[-1] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_the_penalty_reaches_the_weights():

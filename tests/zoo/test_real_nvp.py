@@ -100,13 +100,13 @@ def test_a_coupling_keeps_its_masked_part_and_reads_nothing_else() -> None:
     coupling = stirred(Coupling(mask, SMALL))
     x = torch.rand(3, 1, 4, 4)
     y, _ = coupling(x)
-    kept = mask.bool().expand_as(x)
-    assert torch.equal(y[kept], x[kept])
-    assert (y - x)[~kept].abs().min() > 0
+    unchanged = mask.bool().expand_as(x)
+    assert torch.equal(y[unchanged], x[unchanged])
+    assert (y - x)[~unchanged].abs().min() > 0
     s, t = coupling.scale_and_shift(x)
-    again, _ = coupling(torch.where(kept, x, torch.zeros(())))
-    torch.testing.assert_close(again[~kept], t[~kept])
-    torch.testing.assert_close(y[~kept], (x * s.exp() + t)[~kept])
+    again, _ = coupling(torch.where(unchanged, x, torch.zeros(())))
+    torch.testing.assert_close(again[~unchanged], t[~unchanged])
+    torch.testing.assert_close(y[~unchanged], (x * s.exp() + t)[~unchanged])
 
 
 def test_squeeze_turns_squares_into_channels_top_row_first() -> None:

@@ -30,10 +30,10 @@ def test_adaptive_norm_gives_every_channel_the_moments_of_its_style():
     norm = AdaptiveInstanceNorm(5, 3)
     x, w = torch.randn(4, 5, 16, 16) * 3 + 2, torch.randn(4, 3)
     deviation, mean = (w @ norm.style.weight.T / math.sqrt(3)).chunk(2, 1)
-    found = norm(x, w)
-    assert torch.allclose(found.mean((2, 3)), mean, atol=1e-4)
-    assert torch.allclose(found.std((2, 3), correction=0), (1 + deviation).abs(), atol=1e-4)
-    assert torch.allclose(norm(5 * x - 1, w), found, atol=1e-4), "what the moments were before is forgotten"
+    normed = norm(x, w)
+    assert torch.allclose(normed.mean((2, 3)), mean, atol=1e-4)
+    assert torch.allclose(normed.std((2, 3), correction=0), (1 + deviation).abs(), atol=1e-4)
+    assert torch.allclose(norm(5 * x - 1, w), normed, atol=1e-4), "what the moments were before is forgotten"
 
 
 def test_noise_is_one_value_for_a_pixel_and_a_factor_for_a_channel():
@@ -60,15 +60,15 @@ def test_noise_changes_images_of_one_w_and_no_noise_leaves_them():
 def test_mixing_switches_from_one_w_to_the_other_at_the_crossover():
     model = small_model(SampleSpec((1, 16, 16), 17))
     network = model.generator
-    seen = []
+    received = []
     for layer in network.synthesis.layers:
-        layer.register_forward_hook(lambda _, inputs, __: seen.append(inputs[1]))
+        layer.register_forward_hook(lambda _, inputs, __: received.append(inputs[1]))
     w = network.mapping(model.sample_latent(14))
     first, second = w[:7], w[7:]
     with torch.no_grad():
         mixed = network.mixed(first, second, torch.arange(7))
-        assert len(seen) == 6, "two layers for each of 4 x 4, 8 x 8 and 16 x 16"
-        for layer, styles in enumerate(seen):
+        assert len(received) == 6, "two layers for each of 4 x 4, 8 x 8 and 16 x 16"
+        for layer, styles in enumerate(received):
             for crossover in range(7):
                 expected = first if layer < crossover else second
                 assert torch.equal(styles[crossover], expected[crossover])
@@ -91,9 +91,9 @@ def test_training_mixes_as_often_as_it_should(mixing, lowest, highest, monkeypat
 
     monkeypatch.setattr(model.generator, "mixed", noted)
     assert model.imagine(500, None).shape == (500, 1, 8, 8)
-    (found,) = crossovers
-    assert lowest <= (found < 4).float().mean() <= highest
-    assert set(found.tolist()) <= {1, 2, 3, 4}
+    (levels,) = crossovers
+    assert lowest <= (levels < 4).float().mean() <= highest
+    assert set(levels.tolist()) <= {1, 2, 3, 4}
 
 
 def test_means_of_w_are_those_of_every_mode():

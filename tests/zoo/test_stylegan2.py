@@ -16,11 +16,11 @@ def test_modulation_is_a_convolution_with_weights_of_its_own_for_every_image():
     torch.manual_seed(0)
     layer, x, w = ModulatedConv(5, 7, 3), torch.randn(4, 5, 6, 6), torch.randn(4, 3)
     style = w @ layer.style.weight.T / math.sqrt(3) + 1
-    found = layer(x, w)
+    images = layer(x, w)
     for image in range(4):
         weight = layer.weight / math.sqrt(45) * style[image][None, :, None, None]
         weight = weight / weight.flatten(1).norm(dim=1)[:, None, None, None]
-        assert torch.allclose(found[image], F.conv2d(x[image : image + 1], weight, padding=1)[0], atol=1e-4)
+        assert torch.allclose(images[image], F.conv2d(x[image : image + 1], weight, padding=1)[0], atol=1e-4)
 
 
 def test_demodulation_keeps_unit_variance_whatever_the_style():

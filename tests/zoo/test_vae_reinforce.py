@@ -128,10 +128,10 @@ def test_the_decoder_learns_as_in_the_vae(tiny):
 def test_its_value_is_the_bound_of_the_vae(tiny):
     model, x = tiny
     with torch.no_grad(), scoped(5, "test"):
-        one = model.elbo(x.repeat(5000, 1, 1, 1)).reshape(5000, 4)
+        first = model.elbo(x.repeat(5000, 1, 1, 1)).reshape(5000, 4)
         other = model.score_function_elbo(x.repeat(5000, 1, 1, 1), 2, "leave-one-out").reshape(5000, 4)
-    error = ((one.var(0) + other.var(0)) / 5000).sqrt()
-    assert ((one.mean(0) - other.mean(0)).abs() < 4 * error).all()
+    error = ((first.var(0) + other.var(0)) / 5000).sqrt()
+    assert ((first.mean(0) - other.mean(0)).abs() < 4 * error).all()
 
 
 def test_measured_variances_are_per_item_and_draw(tiny):

@@ -152,11 +152,11 @@ def test_dead_codes_are_revived_on_vectors_of_the_minibatch():
     for _ in range(PATIENCE):
         quantiser(vectors)
         assert (quantiser.codebook[0] == 100).all()
-    kept = quantiser.codebook[1:].clone()
+    codes = quantiser.codebook[1:].clone()
     quantiser(vectors)
     assert quantiser.codebook[0].tolist() in rows
     used = quantiser.nearest(vectors).unique()
-    assert all(torch.equal(kept[code - 1], quantiser.codebook[code]) for code in used.tolist() if code)
+    assert all(torch.equal(codes[code - 1], quantiser.codebook[code]) for code in used.tolist() if code)
     with torch.no_grad():
         quantiser.eval().codebook[0] = 100.0
     for _ in range(PATIENCE + 1):

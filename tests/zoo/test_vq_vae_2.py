@@ -96,9 +96,9 @@ def test_bottom_codes_depend_on_the_top_and_on_earlier_bottom_codes_only(random_
     logits = random_priors.bottom.logits(bottom, WholeImage(), random_priors.spread(top))
     for place, value in enumerate(torch.einsum("nkhw,k->hw", logits, torch.randn(2)).flatten()):
         by_bottom, by_top = torch.autograd.grad(value, (bottom, top), retain_graph=True)
-        seen = by_bottom.abs().sum((0, 1)).flatten() > 0
-        assert not seen[place:].any()
-        assert place % 3 == 0 or seen[place - 1]
+        depends = by_bottom.abs().sum((0, 1)).flatten() > 0
+        assert not depends[place:].any()
+        assert place % 3 == 0 or depends[place - 1]
         assert (by_top != 0).any()
 
 

@@ -58,12 +58,12 @@ def test_a_step_sees_exactly_the_receptive_field(largest, blocks):
     length = field + 4
     embedded = net.embed(torch.randint(5, (6, length))).detach().requires_grad_()
     logits = net.logits(net.shift(embedded), WholeSequence())
-    seen = torch.zeros(length, length, dtype=torch.bool)
+    depends = torch.zeros(length, length, dtype=torch.bool)
     for step in range(length):
         (gradient,) = torch.autograd.grad(logits[:, step].square().sum(), embedded, retain_graph=True)
-        seen[step] = (gradient != 0).any(2).any(0)
+        depends[step] = (gradient != 0).any(2).any(0)
     back = torch.arange(length)[:, None] - torch.arange(length)
-    assert torch.equal(seen, (back >= 1) & (back <= field))
+    assert torch.equal(depends, (back >= 1) & (back <= field))
 
 
 @pytest.mark.parametrize(
@@ -72,24 +72,24 @@ def test_a_step_sees_exactly_the_receptive_field(largest, blocks):
 )
 def test_cached_sampling_equals_full_passes(shape, levels, config, monkeypatch):
     net = model(shape, levels, **config)
-    seen, draw = [], torch.multinomial
+    asked, draw = [], torch.multinomial
 
     def record(probabilities, count):
-        seen.append(probabilities)
+        asked.append(probabilities)
         return draw(probabilities, count)
 
     monkeypatch.setattr(torch, "multinomial", record)
     with scoped(2, "test"):
         cached = net.sample(5)
-    conditionals = seen.copy()
-    seen.clear()
+    conditionals = asked.copy()
+    asked.clear()
     with scoped(2, "test"), torch.no_grad():
         naive = torch.zeros(5, net.spec.size, dtype=torch.uint8)
         for step in range(net.spec.size):
             logits = net.logits(net.shift(net.embed(naive)), WholeSequence())[:, step]
             naive[:, step] = record(logits.softmax(1), 1)[:, 0]
     tiny = torch.finfo(torch.float32).tiny
-    log_cached, log_naive = (torch.stack(drawn).clamp(min=tiny).log() for drawn in (conditionals, seen))
+    log_cached, log_naive = (torch.stack(drawn).clamp(min=tiny).log() for drawn in (conditionals, asked))
     torch.testing.assert_close(log_cached, log_naive, atol=1e-5, rtol=1e-5)
     assert torch.equal(cached.flatten(1), naive)
     assert len(cached.unique(dim=0)) == 5

@@ -91,16 +91,16 @@ def test_the_penalty_of_a_linear_critic_has_a_closed_form(norm):
 
 
 def test_the_penalty_looks_at_every_point_between_a_real_image_and_its_partner():
-    seen = []
+    batches = []
 
     def quadratic(x):
-        seen.append(x.detach())
+        batches.append(x.detach())
         return x.square().sum((1, 2, 3))[:, None] / 2
 
     model = WGANGP(SMALL, wgan_gp.Config(latent=4, width=4, penalty=1.0))
     real, fake = torch.ones(4000, 1, 8, 8), torch.zeros(4000, 1, 8, 8)
     penalty = model.discriminator_penalty(quadratic, real, fake)
-    weight = seen[0].flatten(1)
+    weight = batches[0].flatten(1)
     assert torch.equal(weight, weight[:, :1].expand(-1, 64)), "one place on the line for the whole image"
     assert 0.0 <= weight.min() < 0.01 < 0.99 < weight.max() <= 1.0
     assert weight[:, 0].mean().item() == pytest.approx(0.5, abs=0.03)

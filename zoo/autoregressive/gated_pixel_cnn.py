@@ -129,8 +129,8 @@ class GatedLayer(nn.Module):
 
     def vertical(self, v: Tensor, view: View, told: Tensor | float) -> tuple[Tensor, Tensor]:
         """The vertical stack's features v (n, width, h, w) one layer on, and what the horizontal stack gets of them."""
-        seen = view.convolve(self.rows, v) + told
-        return v + self.dropout(self.gate(seen)), self.link(seen)
+        context = view.convolve(self.rows, v) + told
+        return v + self.dropout(self.gate(context)), self.link(context)
 
     def horizontal(self, h: Tensor, linked: Tensor, view: View, told: Tensor | float) -> Tensor:
         """The horizontal stack's features h (n, width, h, w) one layer on."""

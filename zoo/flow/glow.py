@@ -139,22 +139,22 @@ class Coupling(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def scale_and_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+    def scale_and_shift(self, same: Tensor) -> tuple[Tensor, Tensor]:
         """s and t, each shaped as the second half."""
-        hidden = F.relu(self.middle(F.relu(self.first(kept) + self.position)))
+        hidden = F.relu(self.middle(F.relu(self.first(same) + self.position)))
         s, t = self.last(self.dropout(hidden)).chunk(2, dim=1)
         return self.scale * s.tanh(), t
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The output, shaped as x, and log |det| (n,)."""
-        kept, changed = x[:, : self.kept], x[:, self.kept :]
-        s, t = self.scale_and_shift(kept)
-        return torch.cat([kept, changed * s.exp() + t], dim=1), s.flatten(1).sum(1)
+        same, changed = x[:, : self.kept], x[:, self.kept :]
+        s, t = self.scale_and_shift(same)
+        return torch.cat([same, changed * s.exp() + t], dim=1), s.flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
-        kept, changed = y[:, : self.kept], y[:, self.kept :]
-        s, t = self.scale_and_shift(kept)
-        return torch.cat([kept, (changed - t) * (-s).exp()], dim=1)
+        same, changed = y[:, : self.kept], y[:, self.kept :]
+        s, t = self.scale_and_shift(same)
+        return torch.cat([same, (changed - t) * (-s).exp()], dim=1)
 
 
 class Scale(nn.Module):

@@ -12,10 +12,10 @@ COARSEST = 4  # both sides of the first grid are at most this
 
 def grids(height: int, width: int) -> list[tuple[int, int]]:
     """The sizes of an image halved, rounded up, until it is no larger than 4 x 4; the smallest comes first."""
-    found = [(height, width)]
-    while max(found[0]) > COARSEST:
-        found.insert(0, (math.ceil(found[0][0] / 2), math.ceil(found[0][1] / 2)))
-    return found
+    sizes = [(height, width)]
+    while max(sizes[0]) > COARSEST:
+        sizes.insert(0, (math.ceil(sizes[0][0] / 2), math.ceil(sizes[0][1] / 2)))
+    return sizes
 
 
 def channels(width: int, stages: int) -> list[int]:

@@ -64,9 +64,9 @@ class Critic(nn.Module):
     def __init__(self, shape: tuple[int, int, int], conditions: int, config: Config) -> None:
         super().__init__()
         self.features = patch_features(shape[0], config.critic_width, config.patches)
-        _, found, *grid = self.features(torch.zeros(1, *shape)).shape
-        self.score = nn.Conv2d(found, 1, 1)
-        self.condition = nn.Conv2d(found, conditions, tuple(grid))
+        _, channels, *grid = self.features(torch.zeros(1, *shape)).shape
+        self.score = nn.Conv2d(channels, 1, 1)
+        self.condition = nn.Conv2d(channels, conditions, tuple(grid))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.features(images)

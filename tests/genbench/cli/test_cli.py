@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
+import commands
 import numpy as np
 import pandas as pd
 import pytest
@@ -53,8 +51,8 @@ def test_run_prints_the_board_and_writes_everything(tmp_path):
     assert read(tmp_path / "results.jsonl") == rows
     shown = call("leaderboard", tmp_path)
     assert shown.stdout == result.stdout
-    one = call("run", "digits", "-n", 200, "-m", "noise", "--metric", "fid", "--out", tmp_path)
-    assert one.stdout == result.stdout, "asking for one metric drops no column from the board"
+    alone = call("run", "digits", "-n", 200, "-m", "noise", "--metric", "fid", "--out", tmp_path)
+    assert alone.stdout == result.stdout, "asking for one metric drops no column from the board"
 
 
 def test_run_as_json_prints_rows_alone(tmp_path):
@@ -226,12 +224,11 @@ def test_an_installed_third_party_model_stands_on_the_board(tmp_path):
         """)
     )
     (tmp_path / "third_party_model.py").write_text("from plugins import Grey\nmake = Grey\n")
-    path = os.pathsep.join((str(tmp_path), str(Path(__file__).parents[2])))
-    environment = os.environ | {"PYTHONPATH": path}
 
     def genbench(*arguments):
-        command = [sys.executable, "-m", "genbench", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        done = commands.genbench(*arguments, folder=tmp_path, environment={"PYTHONPATH": str(tmp_path)}).wait()
+        assert done.returncode == 0, done.stderr
+        return done
 
     assert "third" in genbench("list", "models").stdout
     shown = genbench("run", "digits", "-m", "third", "-n", "70", "--metric", "fid", "--out", str(tmp_path / "out"))

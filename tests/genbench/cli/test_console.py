@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import subprocess
 import sys
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,6 @@ from click.testing import CliRunner
 
 from genbench.cli import console
 from genbench.cli.entry import main
-
-TESTS = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("arguments", [["list", "models"], ["run", "no-such-board"], ["list", "nothing"]])
@@ -85,15 +84,23 @@ def test_a_training_reports_its_steps_in_plain_lines(tmp_path, monkeypatch):
     assert [line for line in lines if "vae  training" in line and "/3" in line and "loss" in line]
 
 
-LIMITED = """
-import resource, sys
-from genbench.cli.entry import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
-sys.argv[1:] = sys.argv[2:]
-main()
-"""
+@contextmanager
+def files_limited_to(size):
+    """A write beyond so many bytes of a file fails half-way."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+warns = pytest.mark.filterwarnings("default::genbench.errors.GenbenchWarning")  # as outside of tests
+
+
+@warns
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are POSIX's")
 @pytest.mark.parametrize(
     ("limit", "arguments", "code", "said"),
@@ -107,18 +114,54 @@ main()
     ],
     ids=["rows", "pictures", "training", "curves", "cache", "statistics"],
 )
-def test_a_disk_that_takes_no_more_is_one_line_and_leaves_no_parts(tmp_path, limit, arguments, code, said):
+def test_a_disk_that_takes_no_more_is_one_line_and_leaves_no_parts(tmp_path, monkeypatch, limit, arguments, code, said):
     """A limit on the size of files stands in for a full disk: every write that matters fails half-way."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
+    if arguments[0] == "train":
+        monkeypatch.setenv("GENBENCH_CHECKPOINTS", str(tmp_path / "checkpoints"))
     for name in ("real", "fake"):
         np.savez(tmp_path / f"{name}.npz", np.random.default_rng(0).integers(0, 255, (40, 8, 8, 3), dtype=np.uint8))
-    own = {"GENBENCH_CACHE": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
-    if arguments[0] == "train":
-        own["GENBENCH_CHECKPOINTS"] = str(tmp_path / "checkpoints")
-    command = [sys.executable, "-c", LIMITED, str(limit), *arguments]
-    done = subprocess.run(command, cwd=tmp_path, env=os.environ | own, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
-    shown = [line for line in (done.stdout + done.stderr).splitlines() if any(part in line for part in said.split("|"))]
-    assert shown
-    assert "Traceback" not in done.stderr
-    assert len([line for line in done.stderr.splitlines() if line.startswith("error")]) == (1 if code else 0)
+    with files_limited_to(limit):
+        result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == code, result.output
+    assert not code or isinstance(result.exception, SystemExit), "an error that is foreseen, and no traceback"
+    assert [line for line in result.output.splitlines() if any(part in line for part in said.split("|"))]
+    assert len([line for line in result.stderr.splitlines() if line.startswith("error")]) == (1 if code else 0)
     assert not [path for path in tmp_path.rglob("*") if path.name.endswith(".part")]
+
+
+@warns
+def test_a_training_names_the_folder_that_is_full_and_what_sets_it(tmp_path, monkeypatch):
+    """Files below the full folder are written and cannot be put in their place for want of room."""
+    move, full = os.replace, ""
+
+    def replace(part, target):
+        if full and Path(target).is_relative_to(full):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        move(part, target)
+
+    def train(folder, *options):
+        monkeypatch.setenv("GENBENCH_CHECKPOINTS", str(folder))
+        result = CliRunner().invoke(main, ["train", "fvbn", "--budget", "20", *options])
+        assert "--out" not in result.output, "train has no such option"
+        return result.exit_code, [line for line in result.stderr.splitlines() if "is full" in line]
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
+    full = tmp_path / "cache"
+    code, (told,) = train(tmp_path / "roomy")
+    assert code == 0, "what cannot be kept on the way costs no training"
+    assert f"the disk that holds {full / 'training' / 'digits-binary'} is full; free some of it" in told
+    assert "cannot be resumed" in told
+    assert told.endswith("with GENBENCH_CACHE")
+    full = tmp_path / "small"
+    code, (told,) = train(full)
+    assert code == 1
+    assert f"the disk that holds {full / 'digits-binary'} is full" in told
+    assert told.endswith("with GENBENCH_CHECKPOINTS; then --resume goes on from step 20")
+    code, told = train(tmp_path / "other", "--resume")
+    assert (code, told) == (0, [])
+    roomy, other = (tmp_path / name / "digits-binary" / "fvbn.safetensors" for name in ("roomy", "other"))
+    assert roomy.read_bytes() == other.read_bytes(), "the training itself was done"

@@ -28,8 +28,8 @@ def test_the_same_pictures_have_one_digest_however_they_come(tmp_path, channels)
     np.save(tmp_path / "x.npy", x.transpose(0, 3, 1, 2))
     tensor = torch.from_numpy(x).permute(0, 3, 1, 2)
     expected = pixel_digest(x)
-    kept = [tmp_path, tmp_path / "x.npz", tmp_path / "x.npy", x, x.transpose(0, 3, 1, 2), tensor]
-    for source in [*kept, x[..., 0]] if channels == 1 else kept:
+    forms = [tmp_path, tmp_path / "x.npz", tmp_path / "x.npy", x, x.transpose(0, 3, 1, 2), tensor]
+    for source in [*forms, x[..., 0]] if channels == 1 else forms:
         assert sources.open_images(source).pixel_digest(range(5), 2) == expected
     spec = SampleSpec((channels, 6, 4), 256)
     assert digest_of_items(tensor, spec) == digest_of_items(tensor.contiguous(), spec) == expected

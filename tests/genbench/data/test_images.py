@@ -194,9 +194,9 @@ def test_names_with_odd_characters_are_read_and_can_be_printed(tmp_path):
     odd = os.fsdecode(b"na\xffme\n\x1b[31m.png")
     save(tmp_path / "a.png").rename(tmp_path / odd)
     save(tmp_path / "größe – 大.png")
-    found = images.find(tmp_path)
-    assert len(found) == 2
-    for path in found:
+    paths = images.find(tmp_path)
+    assert len(paths) == 2
+    for path in paths:
         assert images.decode(path)[0].shape == RGB.shape
         assert images.shown(path).isprintable()
         images.shown(path).encode()
@@ -208,10 +208,10 @@ def test_arrays_are_taken_in_every_layout_and_kind_of_file(tmp_path):
     np.savez_compressed(tmp_path / "b.npz", arr_0=batch.transpose(0, 3, 1, 2))
     np.save(tmp_path / "c.npy", batch)
     for source in (*(tmp_path / name for name in ("a.npz", "b.npz", "c.npy")), batch, torch.from_numpy(batch)):
-        found = sources.open_images(source)
-        assert len(found) == 2
-        np.testing.assert_array_equal(found.load(1)[0], 255 - RGB)
-        assert found.digest([0, 1], 1) == sources.open_images(batch).digest([0, 1], 1)
+        opened = sources.open_images(source)
+        assert len(opened) == 2
+        np.testing.assert_array_equal(opened.load(1)[0], 255 - RGB)
+        assert opened.digest([0, 1], 1) == sources.open_images(batch).digest([0, 1], 1)
     assert isinstance(sources.open_images(tmp_path / "a.npz").array, np.memmap), "read from disk piece by piece"
     assert sources.open_images(batch[..., 0]).load(0)[0].shape == (6, 5, 1)
 
@@ -265,10 +265,10 @@ def test_reading_keeps_the_order_and_tells_what_it_could_not_read(tmp_path, work
         save(tmp_path / f"{number:02}.png", np.full((2, 2), number, np.uint8))
     (tmp_path / "07.png").write_bytes(b"x")
     read = list(sources.read(sources.open_images(tmp_path), list(range(1, 30)), workers))
-    assert [one.index for one in read] == list(range(1, 30))
-    assert [one.index for one in read if one.pixels is None] == [7]
+    assert [picture.index for picture in read] == list(range(1, 30))
+    assert [picture.index for picture in read if picture.pixels is None] == [7]
     assert "07.png" in read[6].fault
-    assert all(int(one.pixels[0, 0, 0]) == one.index for one in read if one.pixels is not None)
+    assert all(int(picture.pixels[0, 0, 0]) == picture.index for picture in read if picture.pixels is not None)
 
 
 def test_digests_follow_content_and_choice_alone(tmp_path):

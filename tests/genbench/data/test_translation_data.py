@@ -74,8 +74,8 @@ def test_bold_digits_have_more_ink_and_keep_their_holes():
 
 def resampled(image, rows, columns):
     """An independent bilinear reading of an image at places in pixels, with paper beyond the border."""
-    found = ndimage.map_coordinates(np.pad(image.astype(float), 2), [rows + 2, columns + 2], order=1)
-    return np.floor(found + 0.5 + 1e-9)
+    values = ndimage.map_coordinates(np.pad(image.astype(float), 2), [rows + 2, columns + 2], order=1)
+    return np.floor(values + 0.5 + 1e-9)
 
 
 @pytest.mark.parametrize(("turn", "shift"), [(0.0, (1.0, 0.0)), (0.5, (0.0, 0.0)), (-0.6, (0.7, -0.4))])

@@ -177,8 +177,8 @@ def test_a_density_becomes_the_mass_of_each_cell(rounding, low, high):
         edges = low + (high - low) * torch.arange(levels + 1).double() / levels
     else:
         edges = low + (high - low) * (torch.arange(levels + 1).double() - 0.5) / (levels - 1)
-    one = Normal(density.base_dist.loc[0].double(), density.base_dist.scale[0].double())
-    mass = one.cdf(edges).diff()
+    single = Normal(density.base_dist.loc[0].double(), density.base_dist.scale[0].double())
+    mass = single.cdf(edges).diff()
     exact = (mass[items[:, 0].long()] * mass[items[:, 1].long()]).log()
     bounds = model.log_prob(items)
     assert model.log_prob_kind == "lower_bound"
@@ -191,17 +191,17 @@ def test_a_density_becomes_the_mass_of_each_cell(rounding, low, high):
 
 
 def test_log_prob_is_given_items_as_the_source_makes_them():
-    seen = []
+    batches = []
 
     def log_prob(x):
-        seen.append(x)
+        batches.append(x)
         return -x.flatten(1).sum(1)
 
     items = torch.randint(17, (3, *SHAPE)).to(torch.uint8)
     model = genbench.adapt(fixed, shape=SHAPE, levels=17, layout="NHWC", log_prob=log_prob, reconstruct=lambda x: x)
     assert model.log_prob(items).dtype == torch.float64
     assert model.log_prob_kind == "exact"
-    assert torch.allclose(seen[0], (items / 8 - 1).permute(0, 2, 3, 1))
+    assert torch.allclose(batches[0], (items / 8 - 1).permute(0, 2, 3, 1))
     assert torch.equal(model.reconstruct(items), items)
     real = genbench.adapt(lambda n: bell().sample((n,)), shape=(2,), levels=None, density=bell().log_prob)
     x = torch.randn(5, 2)

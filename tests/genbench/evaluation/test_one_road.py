@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import strangers
@@ -22,8 +22,6 @@ from genbench.errors import GenbenchWarning
 from genbench.evaluation import benchmarks, generators
 from genbench.evaluation import run as runner
 from genbench.storage import results
-
-TESTS = Path(__file__).parents[2]
 
 
 def call(*arguments, code=0):
@@ -185,17 +183,14 @@ def test_a_model_in_a_process_of_its_own_may_crash_and_hang(plugin, reason):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_ends_in_one_line_with_a_promise(tmp_path, number, code):
-    command = [sys.executable, "-m", "genbench", "run", "-n", "80", "-m", "strangers:Hangs", "--out", str(tmp_path)]
-    environment = os.environ | {"PYTHONPATH": str(TESTS)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    begun = commands.genbench("run", "-n", 80, "-m", "strangers:Hangs", "--out", tmp_path, folder=tmp_path)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (tmp_path / "protocols.jsonl").exists():
         time.sleep(0.05)
     time.sleep(2)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == code, stderr
-    assert (
-        stderr.strip().splitlines()[-1].endswith("what was finished is kept, and the same command goes on from there")
-    )
-    assert "Traceback" not in stderr
+    os.kill(begun.process.pid, number)
+    done = begun.wait()
+    assert done.returncode == code, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.endswith("what was finished is kept, and the same command goes on from there")
+    assert "Traceback" not in done.stderr

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,19 +20,27 @@ ROOT = Path(__file__).parents[3]
 METRICS = ("fid", "is", "precision-recall", "likelihood", "outliers", "reconstruction", "per-class-fid")
 
 
-def surroundings(tmp_path):
-    """Each call has a cache of its own, so that processes share the reference's features too."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GENBENCH_CACHE": str(tmp_path / "cache")}
-
-
 def genbench(tmp_path, count, *arguments):
-    """The command line on so many processes."""
-    start = [sys.executable, "-m"]
-    if count > 1:
-        start += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m"]
-    command = [*start, "genbench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=200, env=surroundings(tmp_path))
+    """The command line on so many processes; what they say in all, and the first exit code that is none of success.
+
+    Each call has a cache of its own, so that processes share the reference's features too.
+    """
+    tmp_path.mkdir(exist_ok=True)
+    own = {"GENBENCH_CACHE": str(tmp_path / "cache")}
+    if count == 1:
+        return commands.genbench_here(*arguments, environment=own)
+    every = commands.genbench_together(count, *arguments, folder=tmp_path, environment=own)
+    code = next((done.returncode for done in every if done.returncode), 0)
+    return commands.Done(code, "".join(done.stdout for done in every), "".join(done.stderr for done in every))
+
+
+def torchrun(tmp_path, *arguments):
+    """The command line on two processes, as a user starts them."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    own = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "GENBENCH_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "genbench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, env=os.environ | own)
 
 
 def numbers(folder):
@@ -47,7 +56,7 @@ def test_any_number_of_processes_has_the_same_rows(tmp_path):
     arguments = ["run", "digits", "-n", "2300", "--model", "plugins:Careful", "--model", "plugins:Chooses"]
     arguments += [word for metric in METRICS for word in ("--metric", metric)]
     outputs = []
-    for count in (1, 2, 4):
+    for count in (1, 3):
         folder = tmp_path / str(count)
         done = genbench(folder, count, *arguments, "--out", folder / "board")
         assert done.returncode == 0, done.stderr
@@ -55,12 +64,12 @@ def test_any_number_of_processes_has_the_same_rows(tmp_path):
         outputs.append(
             (numbers(folder / "board"), done.stdout, written, (folder / "board" / "protocols.jsonl").read_text())
         )
-    assert outputs[0] == outputs[1] == outputs[2]
+    assert outputs[0] == outputs[1]
     rows = outputs[0][0]
     assert outputs[0][2], "the log-probabilities behind the rows are kept too"
     assert len(rows) == len({row[:2] for row in rows}), "one process writes"
     assert {row[2] for row in rows} == {"ok", "unsupported"}
-    files = {path.name for path in (tmp_path / "4" / "board" / "samples").iterdir()}
+    files = {path.name for path in (tmp_path / "3" / "board" / "samples").iterdir()}
     assert len(files) == 2
 
 
@@ -68,7 +77,7 @@ def test_a_failure_elsewhere_is_a_failure_and_a_death_ends_the_run_with_a_line(t
     models = ["plugins:FailsElsewhere", "plugins:Grey", "plugins:DiesElsewhere", "plugins:NumpyGrey"]
     arguments = ["run", "digits", "-n", "1500", "--metric", "fid", "--out", tmp_path / "board"]
     arguments += [word for model in models for word in ("--model", model)]
-    done = genbench(tmp_path, 2, *arguments)
+    done = torchrun(tmp_path, *arguments)
     assert done.returncode == 1
     lines = ("another process of this run has ended", "terminated; what was finished is kept")
     assert any(line in done.stderr for line in lines), done.stderr

@@ -66,9 +66,9 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(train, tmp_path, mon
         monkeypatch.setenv("GENBENCH_CHECKPOINTS", str(tmp_path / "checkpoints"))
         monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
     train(model, "--resume")
-    found = weights(tmp_path, model)
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    resumed = weights(tmp_path, model)
+    assert resumed.keys() == expected.keys()
+    assert all(torch.equal(resumed[key], value) for key, value in expected.items())
 
 
 def test_a_diverging_training_keeps_the_last_good_state_and_goes_on_from_it(train, tmp_path, monkeypatch):
@@ -120,9 +120,9 @@ def test_weights_that_are_no_longer_finite_are_never_kept(train, tmp_path, monke
     line = train("vae", code=1).stderr.splitlines()[-1]
     assert "training diverged at step 16 of 40 (loss 1, weights nan)" in line
     assert "goes on from step 14" in line
-    kept = torch.load(state(tmp_path, "vae"), weights_only=True)["phases"][0]
-    assert kept["step"] == 14
-    assert all(torch.isfinite(value).all() for value in kept["parts"]["module"].values())
+    phase = torch.load(state(tmp_path, "vae"), weights_only=True)["phases"][0]
+    assert phase["step"] == 14
+    assert all(torch.isfinite(value).all() for value in phase["parts"]["module"].values())
 
 
 def test_resume_says_why_it_cannot(train, tmp_path, monkeypatch):

@@ -3,12 +3,12 @@ whose definitions change."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import commands
 import pytest
 import torch
 from click.testing import CliRunner
@@ -51,11 +51,9 @@ def test_an_installed_data_set_is_a_benchmark_that_runs(tmp_path):
                 return Dataset("stripes", SampleSpec((1, 5, 6), 4), items[:40], items[40:])
         """)
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(TESTS.parent)))}
 
     def genbench(*arguments):
-        command = [sys.executable, "-m", "genbench", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = commands.genbench(*arguments, folder=tmp_path, environment={"PYTHONPATH": str(tmp_path)}).wait()
         assert done.returncode == 0, done.stderr
         return done
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import commands
 import plugins
 import pytest
 import torch
@@ -45,25 +42,25 @@ def values(outcome):
 
 def test_rows_hold_the_numbers_of_the_metrics(task):
     outcome = runner.run(task, cards("plugins:Grey"), runner.Options(seed=5))
-    found = values(outcome)
+    numbers = values(outcome)
     samples = generators.draw(plugins.Grey().sample, plugins.SPEC, 60, seed=5)
     real, fake = task.extractor(task.dataset.heldout), task.extractor(samples)
-    assert found["plugins:Grey", "fid"] == pytest.approx(frechet_distance(real.embeddings, fake.embeddings))
+    assert numbers["plugins:Grey", "fid"] == pytest.approx(frechet_distance(real.embeddings, fake.embeddings))
     expected = precision_recall(real.embeddings, fake.embeddings)
-    assert found["plugins:Grey", "precision"] == expected.precision
-    assert found["plugins:Grey", "recall"] == expected.recall
-    assert found["plugins:Grey", "bpd"] == pytest.approx(4.0875, abs=1e-4)  # log2(17)
+    assert numbers["plugins:Grey", "precision"] == expected.precision
+    assert numbers["plugins:Grey", "recall"] == expected.recall
+    assert numbers["plugins:Grey", "bpd"] == pytest.approx(4.0875, abs=1e-4)  # log2(17)
     kinds = {row.column: (row.kind, row.n) for row in outcome.rows}
     assert kinds["bpd"] == ("exact", 797)
     assert kinds["fid"] == ("", 60)
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_does_not(task):
-    one, again, other = (
+    first, again, other = (
         values(runner.run(task, cards("plugins:NumpyGrey"), runner.Options(seed=s))) for s in (1, 1, 2)
     )
-    assert one == again
-    assert one["plugins:NumpyGrey", "fid"] != other["plugins:NumpyGrey", "fid"]
+    assert first == again
+    assert first["plugins:NumpyGrey", "fid"] != other["plugins:NumpyGrey", "fid"]
 
 
 def test_a_second_run_computes_only_what_is_missing_or_changed(task, tmp_path, monkeypatch):
@@ -149,26 +146,27 @@ class Slow(plugins.Grey):
 """
 
 
-def test_a_killed_run_is_completed_by_the_next(tmp_path):
+def test_a_killed_run_is_completed_by_the_next(tmp_path, monkeypatch):
     (tmp_path / "slow.py").write_text(SLOW + "\n".join(f"class S{i}(Slow): version = '{i}'" for i in range(4)))
     models = [part for i in range(4) for part in ("-m", f"slow:S{i}")]
-    command = [sys.executable, "-m", "genbench", "run", "digits", "-n", "60", "--out", str(tmp_path / "out"), *models]
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(plugins.__file__).parent}"}
+    command = ["run", "digits", "-n", "60", "--out", tmp_path / "out", *models]
     path = tmp_path / "out" / "results.jsonl"
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    begun = commands.genbench(*command, folder=tmp_path)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (path.exists() and path.stat().st_size):
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    kept = results.read(path)
-    assert 0 < len(kept) < 4 * COLUMNS, "killed in the midst of it"
+    begun.process.kill()
+    begun.wait()
+    finished = results.read(path)
+    assert 0 < len(finished) < 4 * COLUMNS, "killed in the midst of it"
     with path.open("a") as file:
         file.write('{"schema": 1, "model": "slow')  # what a kill in the midst of a write leaves
-    done = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, check=True)
+    monkeypatch.chdir(tmp_path)
+    done = commands.genbench_here(*command, "--json")
+    assert done.returncode == 0, done.stderr
     rows = results.read(path)
     assert len(rows) == len({row.key for row in rows}) == 4 * COLUMNS
-    assert rows[: len(kept)] == kept
+    assert rows[: len(finished)] == finished
     assert len([json.loads(line) for line in done.stdout.splitlines()]) == 4 * COLUMNS
     assert "torn" in done.stderr
 
@@ -359,15 +357,15 @@ def test_boards_read_what_runs_wrote(task, tmp_path):
 def test_likelihoods_are_kept_item_by_item_beside_their_rows(task, tmp_path):
     likelihood = benchmarks.load("digits", metrics=["likelihood", "fid"], n=60)
     runner.run(likelihood, cards("plugins:Grey", "naive-bayes", "plugins:NumpyGrey"), runner.Options(out=tmp_path))
-    kept = boards.items(tmp_path)
+    lookup = boards.items(tmp_path)
     files = [path.name for path in sorted((tmp_path / "log_probs").iterdir())]
     assert files == ["naive-bayes.npz", "plugins-Grey.npz"], "who has no likelihood has no items"
     rows = {(row.model, row.column): row for row in boards.read(tmp_path)}
     for model in ("naive-bayes", "plugins:Grey"):
-        items = kept.of(rows[model, "nll"])
+        items = lookup.of(rows[model, "nll"])
         for column, nats in (("nll", 1.0), ("bpd", 64 * math.log(2))):
             row = rows[model, column]
-            assert kept.of(row) is items
+            assert lookup.of(row) is items
             assert -items.values.mean() / nats == pytest.approx(row.value, rel=1e-6)
             assert items.columns[column].nats == pytest.approx(nats)
         assert len(items.values) == 797

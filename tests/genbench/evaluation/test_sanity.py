@@ -146,20 +146,22 @@ def test_text_has_the_ink_that_is_read_on_its_cell():
 
 
 def test_the_sheet_says_what_is_praised():
-    found = readings([replace(ROW, value=10.0, stderr=1.0)], faulty([9.0, 1.0]))
-    (line,) = sheet(found).lines
+    answers = readings([replace(ROW, value=10.0, stderr=1.0)], faulty([9.0, 1.0]))
+    (line,) = sheet(answers).lines
     assert line[-1] == "praised 1"
-    assert any("f: praised by FID" in note for note in sheet(found).notes)
+    assert any("f: praised by FID" in note for note in sheet(answers).notes)
 
 
 def test_a_column_that_has_no_number_for_a_fault_stays_in_the_table(tmp_path):
-    found = readings(
+    answers = readings(
         [replace(ROW, value=10.0, stderr=1.0), replace(ROW, column="is", title="IS", value=3.0, stderr=0.1, place=1)],
         [*faulty([9.0, 30.0]), ("g", "share", 1.0, [replace(ROW, column="is", value=9.0, stderr=0.1)])],
     )
-    assert [line[2:] for line in sheet(found).lines] == [["1", "?"], ["?", "1"]]
+    assert [line[2:] for line in sheet(answers).lines] == [["1", "?"], ["?", "1"]]
     save(
-        found, tmp_path, [replace(ROW, title="class FID", value=None, stderr=None, status="unsupported", detail="few")]
+        answers,
+        tmp_path,
+        [replace(ROW, title="class FID", value=None, stderr=None, status="unsupported", detail="few")],
     )
     assert (tmp_path / "sanity.png").stat().st_size > 1000
     assert (

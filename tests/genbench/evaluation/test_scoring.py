@@ -84,7 +84,7 @@ def test_files_are_opened_once(pair, monkeypatch, held, opened):
     assert {times[path] for side in pair for path in side.iterdir()} <= {1, 2}, "features come from the cache"
 
 
-def seen(batch: np.ndarray) -> np.ndarray:
+def embedded(batch: np.ndarray) -> np.ndarray:
     x = batch.astype(np.float64).reshape(len(batch), -1, 3)
     return np.concatenate([x.mean(1), x.std(1, ddof=1)], 1).astype(np.float32).astype(np.float64)
 
@@ -95,13 +95,13 @@ def test_folders_arrays_and_files_score_alike_and_as_scipy_says(pair, tmp_path):
     np.save(tmp_path / "real.npy", real.transpose(0, 3, 1, 2))
     sets = [pair, (tmp_path / "real.npy", tmp_path / "fake.npz"), (real, torch.from_numpy(fake))]
     scores = [genbench.score(*images, features="channel-means", metrics=QUICK) for images in sets]
-    r, f = seen(real), seen(fake)
+    r, f = embedded(real), embedded(fake)
     root = scipy.linalg.sqrtm(np.cov(r.T) @ np.cov(f.T)).real
     expected = ((r.mean(0) - f.mean(0)) ** 2).sum() + np.trace(np.cov(r.T) + np.cov(f.T) - 2 * root)
-    for found in scores:
-        assert found["fid"] == pytest.approx(expected, rel=1e-4)
-        assert [row.value for row in found.results] == [row.value for row in scores[0].results]
-        assert set(found.table.index) == {"fid", "precision", "recall"}
+    for each in scores:
+        assert each["fid"] == pytest.approx(expected, rel=1e-4)
+        assert [row.value for row in each.results] == [row.value for row in scores[0].results]
+        assert set(each.table.index) == {"fid", "precision", "recall"}
     with pytest.raises(KeyError):
         scores[0]["nll"]
 
@@ -157,23 +157,23 @@ def test_bad_files_stop_with_a_list_or_are_skipped_and_marked(pair):
     assert "0003.png" in stopped.stderr
     assert "0017.png" in stopped.stderr
     skip = Reading(on_bad_file="skip")
-    found = genbench.score(*pair, features="channel-means", metrics=["fid"], reading=skip)
-    kept = np.delete(pictures(2, shift=9), [3, 17], axis=0)
-    assert found["fid"] == pytest.approx(genbench.score(pictures(1), kept, "channel-means", ["fid"])["fid"])
-    assert found.results[0].n == 38
-    assert any("2 of the 40 images of fake could not be read" in note for note in found.notes)
+    scores = genbench.score(*pair, features="channel-means", metrics=["fid"], reading=skip)
+    readable = np.delete(pictures(2, shift=9), [3, 17], axis=0)
+    assert scores["fid"] == pytest.approx(genbench.score(pictures(1), readable, "channel-means", ["fid"])["fid"])
+    assert scores.results[0].n == 38
+    assert any("2 of the 40 images of fake could not be read" in note for note in scores.notes)
     with pytest.raises(DataError, match="2 of the 40"):  # features are in the cache now, the policy holds all the same
         genbench.score(*pair, features="channel-means", metrics=["fid"])
     whole = genbench.score(pair[0], pictures(2, shift=9)[:38], "channel-means", ["fid"])
-    assert whole.results[0].protocol != found.results[0].protocol, "a marked row is not ranked with whole ones"
+    assert whole.results[0].protocol != scores.results[0].protocol, "a marked row is not ranked with whole ones"
 
 
 def test_images_of_several_sizes_need_features_that_resize(tmp_path, pair):
     folder(tmp_path / "mixed", pictures(2, n=30, size=(4, 4)))
     Image.fromarray(pictures(5, n=1)[0, :, :, 0]).save(tmp_path / "mixed" / "zz.png")
-    found = genbench.score(pair[0], tmp_path / "mixed", features="channel-means", metrics=["fid"])
-    assert any("2 sizes or modes" in note for note in found.notes)
-    assert any("9x8" in note or "8x9" in note for note in found.notes)
+    scores = genbench.score(pair[0], tmp_path / "mixed", features="channel-means", metrics=["fid"])
+    assert any("2 sizes or modes" in note for note in scores.notes)
+    assert any("9x8" in note or "8x9" in note for note in scores.notes)
     with pytest.raises(DataError, match=r"zz\.png is 8x9 with 1 channel while .*0000\.png is 4x4"):
         genbench.score(pair[0], tmp_path / "mixed", features="identity", metrics=["fid"])
 
@@ -214,13 +214,13 @@ def test_class_folders_give_a_distance_for_each_class(tmp_path):
     for name, seed in (("real", 1), ("fake", 4)):
         for number, label in enumerate(("cat", "dog")):
             folder(tmp_path / name / label, pictures(seed + number, shift=number * 20))
-    found = genbench.score(tmp_path / "real", tmp_path / "fake", "channel-means", ["fid", "per-class-fid"])
+    scores = genbench.score(tmp_path / "real", tmp_path / "fake", "channel-means", ["fid", "per-class-fid"])
     each = [
         genbench.score(tmp_path / "real" / label, tmp_path / "fake" / label, "channel-means", ["fid"])["fid"]
         for label in ("cat", "dog")
     ]
-    assert 0 < found["fid_class"] < np.mean(each), "without the bias of few samples"
-    (row,) = [row for row in found.results if row.column == "fid_class"]
+    assert 0 < scores["fid_class"] < np.mean(each), "without the bias of few samples"
+    (row,) = [row for row in scores.results if row.column == "fid_class"]
     assert row.detail.startswith(f"worst: class {('cat', 'dog')[int(np.argmax(each))]}, ")
 
 
@@ -228,7 +228,7 @@ def test_the_images_that_cost_the_most_are_those_without_which_the_distance_fall
     real, fake = pictures(1, n=300), pictures(2, n=300, shift=30)
     np.save(tmp_path / "fake.npy", fake)
     worst = genbench.score(real, tmp_path / "fake.npy", "channel-means", ["fid"]).costliest(300)
-    x, y = torch.from_numpy(seen(real)), torch.from_numpy(seen(fake))
+    x, y = torch.from_numpy(embedded(real)), torch.from_numpy(embedded(fake))
     whole = frechet_distance(x, y)
     changes = [frechet_distance(x, torch.cat([y[:i], y[i + 1 :]])) - whole for i in range(300)]
     places = [int(name.split()[1]) for name in worst["image"]]
@@ -245,12 +245,12 @@ def test_statistics_are_written_and_scored_as_the_images_are(pair, tmp_path):
     assert written.exit_code == 0, written.output
     assert "40 images, 6 features" in written.output
     stored = np.load(tmp_path / "real.npz")
-    np.testing.assert_allclose(stored["sigma"], np.cov(seen(pictures(1)).T), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(stored["sigma"], np.cov(embedded(pictures(1)).T), rtol=1e-4, atol=1e-3)
     direct = genbench.score(*pair, "channel-means", ["fid"])
-    found = genbench.score(tmp_path / "real.npz", pair[1], "channel-means", ["fid", "is", "precision-recall"])
-    assert found["fid"] == pytest.approx(direct["fid"], rel=1e-9)
-    assert found.results[0].stderr == pytest.approx(direct.results[0].stderr, rel=1e-6)
-    assert {row.status for row in found.results[1:]} == {"unsupported"}
+    scores = genbench.score(tmp_path / "real.npz", pair[1], "channel-means", ["fid", "is", "precision-recall"])
+    assert scores["fid"] == pytest.approx(direct["fid"], rel=1e-9)
+    assert scores.results[0].stderr == pytest.approx(direct.results[0].stderr, rel=1e-6)
+    assert {row.status for row in scores.results[1:]} == {"unsupported"}
     np.savez(tmp_path / "peer.npz", mu=stored["mu"], sigma=stored["sigma"])
     alone = genbench.score(tmp_path / "peer.npz", tmp_path / "real.npz", "channel-means", ["fid"])
     assert alone["fid"] == pytest.approx(0, abs=1e-6)
@@ -271,8 +271,8 @@ def test_the_command_prints_a_table_or_rows_and_keeps_the_samples(pair, tmp_path
     rows = [json.loads(line) for line in invoke(*words, "--json").stdout.splitlines()]
     assert {"fid", "is"} <= {row["column"] for row in rows}
     assert (rows[0]["model"], rows[0]["benchmark"]) == ("fake", "real")
-    kept = invoke(*words, "--save-samples", tmp_path / "kept.npz", "-n", 12)
-    assert kept.exit_code == 0, kept.output
+    saved = invoke(*words, "--save-samples", tmp_path / "kept.npz", "-n", 12)
+    assert saved.exit_code == 0, saved.output
     assert np.load(tmp_path / "kept.npz")["arr_0"].shape == (12, 9, 8, 3)
 
 
@@ -284,9 +284,9 @@ def test_wrong_words_are_explained(pair):
         (("--features", "identity", "--metric", "fidd"), "did you mean"),
         (("--features", "identity", "--device", "abacus"), "cannot be used here"),
     ):
-        found = invoke("score", *pair, *words)
-        assert found.exit_code == 2, found.output
-        assert sentence in found.stderr
+        refused = invoke("score", *pair, *words)
+        assert refused.exit_code == 2, refused.output
+        assert sentence in refused.stderr
 
 
 def test_samples_of_a_model_become_a_file_that_score_reads(tmp_path):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
+import stream_ranks
 import torch
 
 import genbench
@@ -177,10 +176,8 @@ def test_two_processes_have_the_scores_of_one(tmp_path):
         "fake": [[fake[:120], fake[120:]] for fake in fakes],
     }
     torch.save(items, tmp_path / "items.pt")
-    script = ROOT / "tests" / "stream_ranks.py"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, env=surroundings(), timeout=120)
-    assert done.returncode == 0, done.stderr
+    for done in commands.together(2, stream_ranks.main, tmp_path, folder=tmp_path):
+        assert done.returncode == 0, done.stderr
     expected = []
     stream = genbench.Stream(None, items["metrics"])
     stream.update(real=real)
@@ -190,10 +187,6 @@ def test_two_processes_have_the_scores_of_one(tmp_path):
         stream.reset()
     for rank in range(2):
         assert json.loads((tmp_path / f"rank{rank}.json").read_text()) == expected
-
-
-def surroundings():
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
 def example(name):

@@ -132,8 +132,8 @@ def test_statistics_are_summed_and_known_again(pair, tmp_path):
     assert "150 images, 12 features" in written.output
     with np.load(tmp_path / "real.npz") as stored:
         sigma = stored["sigma"]
-    seen = genbench.score(pair[0], pair[1], "identity", ["fid", "kid"]).real.features.embeddings
-    np.testing.assert_allclose(sigma, np.cov(seen.double().numpy(), rowvar=False), rtol=1e-9)
+    embeddings = genbench.score(pair[0], pair[1], "identity", ["fid", "kid"]).real.features.embeddings
+    np.testing.assert_allclose(sigma, np.cov(embeddings.double().numpy(), rowvar=False), rtol=1e-9)
 
 
 def test_few_images_for_their_features_are_held(pair):
@@ -152,5 +152,5 @@ def test_memory_is_that_of_a_covariance():
     whole = Summary(10**6)
     for _ in range(40):
         whole.add(torch.randn(1000, 8))
-    kept = sum(len(rows) for rows in whole.rows) + sum(map(len, whole._waiting))
-    assert kept <= 40000 / whole.step + summary.BLOCK
+    held = sum(len(rows) for rows in whole.rows) + sum(map(len, whole._waiting))
+    assert held <= 40000 / whole.step + summary.BLOCK

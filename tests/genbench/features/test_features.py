@@ -50,13 +50,13 @@ def test_mnist_cnn_has_the_accuracy_it_claims(shared_data):
 
 def test_features_are_finite_float32_and_do_not_depend_on_the_batch():
     data = digits.digits()
-    found = ClassifierFeatures("digits-cnn", data.spec, batch=300)(data.heldout)
+    features = ClassifierFeatures("digits-cnn", data.spec, batch=300)(data.heldout)
     again = ClassifierFeatures("digits-cnn", data.spec, batch=7)(data.heldout[:20])
-    assert found.embeddings.shape == (797, 64)
-    assert found.embeddings.dtype == torch.float32
-    assert found.probabilities.shape == (797, 10)
-    torch.testing.assert_close(found.probabilities.sum(1), torch.ones(797))
-    torch.testing.assert_close(found.embeddings[:20], again.embeddings, rtol=1e-3, atol=1e-3)
+    assert features.embeddings.shape == (797, 64)
+    assert features.embeddings.dtype == torch.float32
+    assert features.probabilities.shape == (797, 10)
+    torch.testing.assert_close(features.probabilities.sum(1), torch.ones(797))
+    torch.testing.assert_close(features.embeddings[:20], again.embeddings, rtol=1e-3, atol=1e-3)
 
 
 def test_classifiers_refuse_images_of_another_size():

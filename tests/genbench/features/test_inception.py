@@ -70,8 +70,8 @@ def extractor(state) -> InceptionFeatures:
     return InceptionFeatures(SPEC, state, Options())
 
 
-def relative(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found.double() - expected.double()).norm() / expected.double().norm())
+def relative(features: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((features.double() - expected.double()).norm() / expected.double().norm())
 
 
 def torch_fidelity_taps(file, x: torch.Tensor, side: int, dtype: torch.dtype) -> dict[str, torch.Tensor]:
@@ -79,15 +79,15 @@ def torch_fidelity_taps(file, x: torch.Tensor, side: int, dtype: torch.dtype) ->
     network = FeatureExtractorInceptionV3("its", ["logits"], str(file)).to(dtype)
     network.INPUT_IMAGE_SIZE = side
     network.feature_extractor_internal_dtype = dtype  # its own argument "float64" means float32 to it (0.4.0)
-    found = {}
+    taps = {}
     modules = {"64": network.MaxPool_1, "192": network.MaxPool_2, "768": network.Mixed_6e, "2048": network.AvgPool}
     for tap, module in (modules | {"logits": network.fc, "spatial": network.Mixed_6d.branch1x1}).items():
-        module.register_forward_hook(lambda _, __, y, tap=tap: found.update({tap: y}))
+        module.register_forward_hook(lambda _, __, y, tap=tap: taps.update({tap: y}))
     with torch.inference_mode():
         network(x)
     # Flattened as TensorFlow lays maps out, channels innermost, of which guided-diffusion takes the first 7.
-    found["spatial"] = found["spatial"].movedim(1, -1)[..., :7].flatten(1)
-    return {tap: y if y.ndim == 2 else y.mean((2, 3)) for tap, y in found.items()}
+    taps["spatial"] = taps["spatial"].movedim(1, -1)[..., :7].flatten(1)
+    return {tap: y if y.ndim == 2 else y.mean((2, 3)) for tap, y in taps.items()}
 
 
 def pytorch_fid_taps(state, x: torch.Tensor, monkeypatch) -> dict[str, torch.Tensor]:
@@ -141,8 +141,8 @@ def test_resize_measures_from_the_corner_of_pixels_and_averages_nothing_on_the_w
     ramp = torch.arange(32, dtype=torch.uint8).expand(1, 1, 32, 32)
     place = torch.arange(299, dtype=torch.float64) * 32 / 299
     expected = (place.clamp(max=31) - 128) / 128
-    found = resized(ramp, 299, torch.float64)[0, 0, 7]
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+    value = resized(ramp, 299, torch.float64)[0, 0, 7]
+    torch.testing.assert_close(value, expected, rtol=0, atol=1e-7)
     centred = F.interpolate(ramp.double(), (299, 299), mode="bilinear")[0, 0, 7]
     assert ((centred - 128) / 128 - expected).abs().max() > 1e-3
     stripes = torch.tensor([0, 255] * 4, dtype=torch.uint8).expand(1, 1, 8, 8)
@@ -151,13 +151,13 @@ def test_resize_measures_from_the_corner_of_pixels_and_averages_nothing_on_the_w
 
 def test_other_tools_resizes_give_their_inputs(state, monkeypatch):
     x = pictures(2, 3, 40, 30)
-    seen = []
+    received = []
     monkeypatch.setattr(pytorch_fid.inception, "load_state_dict_from_url", lambda *_, **__: state)
     network = pytorch_fid.inception.InceptionV3((0,)).eval()  # resizes and scales images in [0, 1]
-    network.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    network.blocks[0].register_forward_pre_hook(lambda _, inputs: received.append(inputs[0]))
     with torch.inference_mode():
         network(x / 255)
-    torch.testing.assert_close(Options(resize="torch").prepared(x, torch.float32), seen[0], rtol=0, atol=2e-6)
+    torch.testing.assert_close(Options(resize="torch").prepared(x, torch.float32), received[0], rtol=0, atol=2e-6)
     cleaned = make_resizer("PIL", False, "bicubic", (299, 299))
     theirs = torch.stack([torch.from_numpy(cleaned(image.permute(1, 2, 0).numpy())) for image in x])
     expected = (theirs.permute(0, 3, 1, 2) - 128) / 128
@@ -187,8 +187,8 @@ def test_features_do_not_depend_on_the_batch_and_repeat_exactly(extractor):
 def test_grey_is_repeated_levels_are_scaled_and_sizes_may_differ_from_the_spec(extractor, state):
     levels = pictures(2, 1, 9, 7) % 17
     scaled = torch.tensor([round(255 * level / 16) for level in range(17)], dtype=torch.uint8)[levels.long()]
-    found = InceptionFeatures(SampleSpec((1, 9, 7), 17), state, Options())(levels).embeddings
-    assert torch.equal(found, extractor(scaled.expand(-1, 3, -1, -1)).embeddings)
+    embeddings = InceptionFeatures(SampleSpec((1, 9, 7), 17), state, Options())(levels).embeddings
+    assert torch.equal(embeddings, extractor(scaled.expand(-1, 3, -1, -1)).embeddings)
 
 
 def test_what_are_no_images_is_refused(extractor, state, file):
@@ -236,11 +236,11 @@ def test_bfloat16_says_how_far_it_is_from_float32(state):
     reduced = InceptionFeatures(SPEC, state, Options("64", precision="bfloat16"))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="bfloat16 is .* times slower")  # where the processor has no such
-        found = reduced.deviation(x)
+        deviation = reduced.deviation(x)
     exact = InceptionFeatures(SPEC, state, Options("64"))(x).embeddings
-    assert found.features == pytest.approx(relative(reduced(x).embeddings, exact))
-    assert 1e-4 < found.features < 0.02
-    assert found.frechet == pytest.approx(float(frechet_distance(reduced(x).embeddings, exact)), rel=1e-3)
+    assert deviation.features == pytest.approx(relative(reduced(x).embeddings, exact))
+    assert 1e-4 < deviation.features < 0.02
+    assert deviation.frechet == pytest.approx(float(frechet_distance(reduced(x).embeddings, exact)), rel=1e-3)
     assert InceptionFeatures(SPEC, state, Options("64")).deviation(x)[:2] == (0, pytest.approx(0, abs=1e-15))
 
 

@@ -186,14 +186,14 @@ def test_dinov2_is_the_authors_network_behind_dgm_evals_preprocessing(small_dino
 def test_the_clean_resize_is_dgm_evals():
     x = pictures(2, 60, 300)
     ours = resampling.Square(24, "clean")(x)
-    for image, found in zip(pillow(x), ours, strict=True):
+    for image, prepared in zip(pillow(x), ours, strict=True):
         channels = [
             np.asarray(Image.fromarray(channel).resize((24, 24), Image.Resampling.BICUBIC)).clip(0, 255)
             for channel in np.asarray(image, dtype=np.float32).transpose(2, 0, 1)
         ]
         theirs = torch.from_numpy(np.stack(channels)) / 255
         mean, std = (torch.tensor(v)[:, None, None] for v in (resampling.IMAGENET_MEAN, resampling.IMAGENET_STD))
-        torch.testing.assert_close(found, (theirs - mean) / std, rtol=0, atol=1e-5)
+        torch.testing.assert_close(prepared, (theirs - mean) / std, rtol=0, atol=1e-5)
 
 
 def test_ways_to_resize_differ_and_flat_images_stay_flat():

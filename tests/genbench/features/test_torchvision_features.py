@@ -35,15 +35,15 @@ def file(tmp_path_factory):
 
 
 def test_features_are_the_input_of_the_classifier_and_probabilities_its_softmax(images, file):
-    peer, found = network("resnet18"), torchvision_features(SPEC, "resnet18", weights=file)(images)
-    seen = []
-    peer.fc.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    peer, features = network("resnet18"), torchvision_features(SPEC, "resnet18", weights=file)(images)
+    inputs = []
+    peer.fc.register_forward_pre_hook(lambda _, x: inputs.append(x[0]))
     with torch.inference_mode():
         logits = peer(models.ResNet18_Weights.DEFAULT.transforms()(images))
-    torch.testing.assert_close(found.embeddings, seen[0], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(found.probabilities, logits.softmax(1), rtol=1e-4, atol=1e-6)
-    assert found.embeddings.shape == (3, 512)
-    assert found.embeddings.dtype == found.probabilities.dtype == torch.float32
+    torch.testing.assert_close(features.embeddings, inputs[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(features.probabilities, logits.softmax(1), rtol=1e-4, atol=1e-6)
+    assert features.embeddings.shape == (3, 512)
+    assert features.embeddings.dtype == features.probabilities.dtype == torch.float32
 
 
 def test_another_resize_is_seen_and_part_of_the_fingerprint(images, file):
@@ -83,8 +83,8 @@ def test_what_is_averaged():
 
 def test_default_layers_pass_over_dropout():
     with torch.device("meta"):
-        found = {name: models.get_model(name, weights=None) for name in ("vgg16", "vit_b_32", "squeezenet1_1")}
-    chosen = {name: default_layer(module, layers(module)) for name, module in found.items()}
+        networks = {name: models.get_model(name, weights=None) for name in ("vgg16", "vit_b_32", "squeezenet1_1")}
+    chosen = {name: default_layer(module, layers(module)) for name, module in networks.items()}
     # Of vgg16 the second fully connected layer after its ReLU (Kynkäänniemi et al., 2019).
     assert chosen == {"vgg16": "classifier.4", "vit_b_32": "getitem_5", "squeezenet1_1": "features.12.cat"}
 

@@ -123,6 +123,6 @@ def test_figures_are_written_twice_alike_and_only_where_their_columns_are(tmp_pa
     }
     contents = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in tradeoff.save(curves, tmp_path / "tradeoff", "digits-cnn")] == contents
-    few = {name: Curve(one.table[["psi", "fid", "n", "seed"]], one.truncation) for name, one in curves.items()}
+    few = {name: Curve(whole.table[["psi", "fid", "n", "seed"]], whole.truncation) for name, whole in curves.items()}
     assert tradeoff.save(few, tmp_path / "few", "digits-cnn") == []
     assert tradeoff.save({"real": point()}, tmp_path / "none", "digits-cnn") == []

@@ -75,10 +75,10 @@ def test_the_standard_error_of_the_reverse_end_holds():
 
 
 def test_reverse_annealing_moves_only_between_the_ends():
-    seen = []
+    betas = []
     state = torch.zeros(3, dtype=torch.long)
-    reverse_annealed_importance_sampling(state, log_unnormalised, lambda x, beta: seen.append(beta) or x, 0.0, 4)
-    assert seen == [0.75, 0.5, 0.25]
+    reverse_annealed_importance_sampling(state, log_unnormalised, lambda x, beta: betas.append(beta) or x, 0.0, 4)
+    assert betas == [0.75, 0.5, 0.25]
 
 
 def test_a_sandwich_spans_both_ends_and_their_errors():

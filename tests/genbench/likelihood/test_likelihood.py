@@ -62,9 +62,9 @@ def test_annealing_without_moves_is_importance_sampling():
 
 
 def test_annealing_moves_only_between_the_ends():
-    seen = []
-    annealed(0, temperatures=4, transition=lambda x, beta: seen.append(beta) or redraw(x, beta))
-    assert seen == [0.25, 0.5, 0.75]
+    betas = []
+    annealed(0, temperatures=4, transition=lambda x, beta: betas.append(beta) or redraw(x, beta))
+    assert betas == [0.25, 0.5, 0.75]
 
 
 def test_annealing_between_equal_shapes_is_exact():
@@ -168,10 +168,10 @@ def test_a_density_that_varies_within_cells_is_bounded_from_below():
         return dequantized_log_prob(lambda y: (2 * y).log().sum(1), x.repeat(3000, 1), spec, samples).reshape(3000, 4)
 
     with scoped(0, "test"):
-        one, many = bound(1).mean(0), bound(20).mean(0)
-    assert (one < many).all()
-    assert (one < truth).all()
+        single, many = bound(1).mean(0), bound(20).mean(0)
+    assert (single < many).all()
+    assert (single < truth).all()
     assert many[0] < truth[0]
     # The ELBO of the outermost cell: E[log 2y] - log 4 with y uniform on [0, 1/4).
-    assert one[0].item() == pytest.approx(math.log(2 * 0.25 / 4) - 1, abs=0.08)
+    assert single[0].item() == pytest.approx(math.log(2 * 0.25 / 4) - 1, abs=0.08)
     torch.testing.assert_close(many, truth, atol=0.03, rtol=0)

@@ -22,9 +22,9 @@ def by_all_distances(train: torch.Tensor, fake: torch.Tensor) -> float:
 def test_by_hand():
     train = torch.tensor([[0.0], [1.0], [5.0]])  # nearest others at 1, 1 and 4
     # 0.4: its nearest is 0, 0.4 away, no farther than 1; 2.5: 1.5 from 1; 2.0: exactly 1 from 1; 8.0: 3 from 5.
-    found = authenticity(train, torch.tensor([[0.4], [2.5], [2.0], [8.0]]))
-    assert found == 0.25
-    assert found.stderr == pytest.approx((0.25 * 0.75 / 3) ** 0.5)
+    share = authenticity(train, torch.tensor([[0.4], [2.5], [2.0], [8.0]]))
+    assert share == 0.25
+    assert share.stderr == pytest.approx((0.25 * 0.75 / 3) ** 0.5)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e4])
@@ -40,11 +40,11 @@ def test_it_is_that_of_all_distances(offset):
 def test_many_items_are_taken_block_by_block():
     rng = torch.Generator().manual_seed(1)
     train, fake = torch.randn(4500, 2, generator=rng), torch.randn(300, 2, generator=rng)
-    found = authenticity(train, fake)
-    assert found == by_all_distances(train, fake)
+    share = authenticity(train, fake)
+    assert share == by_all_distances(train, fake)
     # A point and its nearest neighbour are nearest to each other with this probability in the plane.
     mutual = 6 * math.pi / (8 * math.pi + 3 * 3**0.5)
-    assert found == pytest.approx(1 - mutual, abs=0.1)
+    assert share == pytest.approx(1 - mutual, abs=0.1)
 
 
 def test_copies_are_not_authentic_and_the_order_matters():

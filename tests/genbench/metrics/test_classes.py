@@ -27,13 +27,13 @@ EVEN = labels(100, 100, 100, 100)
 
 
 def test_even_shares_cover_everything_with_the_largest_entropy():
-    found = class_coverage(EVEN, labels(50, 50, 50, 50))
-    assert (found.covered, found.missing) == (4, ())
-    assert found.entropy == pytest.approx(math.log(4) + 3 / 400), "and what 200 samples of 4 classes fall short by"
-    assert found.entropy.low < math.log(4) < found.entropy.high
-    one = class_coverage(EVEN, labels(0, 0, 7))
-    assert (one.covered, one.missing, one.entropy) == (1, (0, 1, 3), 0)
-    assert one.covered.stderr == pytest.approx(0, abs=1e-12)
+    even = class_coverage(EVEN, labels(50, 50, 50, 50))
+    assert (even.covered, even.missing) == (4, ())
+    assert even.entropy == pytest.approx(math.log(4) + 3 / 400), "and what 200 samples of 4 classes fall short by"
+    assert even.entropy.low < math.log(4) < even.entropy.high
+    uneven = class_coverage(EVEN, labels(0, 0, 7))
+    assert (uneven.covered, uneven.missing, uneven.entropy) == (1, (0, 1, 3), 0)
+    assert uneven.covered.stderr == pytest.approx(0, abs=1e-12)
 
 
 def test_the_entropy_is_that_of_scipy():
@@ -55,9 +55,9 @@ def test_a_class_counts_from_a_tenth_of_its_real_share():
 @pytest.mark.parametrize("shares", [(0.25, 0.25, 0.25, 0.25), (0.6, 0.3, 0.075, 0.025)])
 def test_standard_errors_are_those_of_many_draws(shares):
     draws = np.random.default_rng(0).multinomial(400, shares, size=400)
-    found = [class_coverage(EVEN, labels(*counts.tolist())) for counts in draws]
+    coverages = [class_coverage(EVEN, labels(*counts.tolist())) for counts in draws]
     for part in ("covered", "entropy"):
-        estimates = [getattr(one, part) for one in found]
+        estimates = [getattr(each, part) for each in coverages]
         spread = np.std([float(estimate) for estimate in estimates], ddof=1)
         claimed = np.sqrt(np.mean([estimate.stderr**2 for estimate in estimates]))
         # The plug-in chance of a class at its very threshold is smoothed by its own noise, and the entropy of even

@@ -35,8 +35,8 @@ def written_out(real: torch.Tensor, fake: torch.Tensor, k: int) -> tuple[float, 
 def test_both_are_what_the_paper_defines(spread, shift, k):
     rng = torch.Generator().manual_seed(0)
     real, fake = torch.randn(121, 4, generator=rng), spread * torch.randn(90, 4, generator=rng) + shift
-    found = clipped_density_coverage(real, fake, k)
-    assert (found.density, found.coverage) == pytest.approx(written_out(real, fake, k), abs=1e-9)
+    ours = clipped_density_coverage(real, fake, k)
+    assert (ours.density, ours.coverage) == pytest.approx(written_out(real, fake, k), abs=1e-9)
     even = clipped_density_coverage(real[:120], fake, k)
     assert (even.density, even.coverage) == pytest.approx(written_out(real[:120], fake, k), abs=1e-9)
 
@@ -47,9 +47,9 @@ def test_they_are_shares_of_good_samples():
     for share in (1.0, 0.7, 0.3):
         fake = good.clone()
         fake[round(share * 1500) :] += 100
-        found = clipped_density_coverage(real, fake)
-        assert found.density == pytest.approx(share, abs=0.07)
-        assert found.coverage == pytest.approx(share, abs=0.07)
+        ours = clipped_density_coverage(real, fake)
+        assert ours.density == pytest.approx(share, abs=0.07)
+        assert ours.coverage == pytest.approx(share, abs=0.07)
 
 
 def test_what_is_clipped_does_not_count_twice():
@@ -59,9 +59,9 @@ def test_what_is_clipped_does_not_count_twice():
     fake = torch.randn(200, 2, generator=rng) + torch.tensor([25.0, 0.0])
     assert clipped_density_coverage(outlier, fake).density == 0
     crowded = torch.zeros(200, 2) + 1e-3 * torch.randn(200, 2, generator=rng)
-    found = clipped_density_coverage(real, crowded)
-    assert found.density == 1
-    assert found.coverage < 0.2
+    ours = clipped_density_coverage(real, crowded)
+    assert ours.density == 1
+    assert ours.coverage < 0.2
     assert clipped_density_coverage(real, real + 1e-6).coverage == 1
 
 

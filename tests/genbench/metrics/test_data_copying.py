@@ -29,12 +29,12 @@ def test_one_cell_is_the_standardised_u_of_scipy():
 
 def test_the_null_distribution_is_standard_and_the_error_is_that_of_the_samples():
     rng = torch.Generator().manual_seed(1)
-    found = [memorization(draw(200, rng), draw(150, rng), draw(150, rng), cells=1) for _ in range(150)]
-    assert np.mean(found) == pytest.approx(0, abs=0.3)
-    assert np.std(found) == pytest.approx(1, rel=0.2)
+    scores = [memorization(draw(200, rng), draw(150, rng), draw(150, rng), cells=1) for _ in range(150)]
+    assert np.mean(scores) == pytest.approx(0, abs=0.3)
+    assert np.std(scores) == pytest.approx(1, rel=0.2)
     train, heldout = draw(300, rng), draw(300, rng)
-    found = [memorization(train, heldout, 0.8 * draw(300, rng), cells=1) for _ in range(150)]
-    assert np.mean([one.stderr for one in found]) == pytest.approx(np.std(found, ddof=1), rel=0.2)
+    scores = [memorization(train, heldout, 0.8 * draw(300, rng), cells=1) for _ in range(150)]
+    assert np.mean([score.stderr for score in scores]) == pytest.approx(np.std(scores, ddof=1), rel=0.2)
 
 
 def test_the_null_distribution_is_standard_for_many_cells_too():

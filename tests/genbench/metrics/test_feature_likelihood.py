@@ -42,9 +42,9 @@ def by_autograd(items: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
 def test_variances_are_fitted_as_by_automatic_differentiation(monkeypatch):
     items, centres = draw(50, 0), draw(50, 1)
     monkeypatch.setattr(feature_likelihood, "ROWS", 32)
-    found, expected = fit(torch.cdist(items, centres).square_(), 6), by_autograd(items, centres)
-    assert float(nats(items, centres, found)) == pytest.approx(float(nats(items, centres, expected)), abs=1e-3)
-    assert float(nats(items, centres, found)) < float(nats(items, centres, torch.zeros(50))) - 0.05
+    fitted, expected = fit(torch.cdist(items, centres).square_(), 6), by_autograd(items, centres)
+    assert float(nats(items, centres, fitted)) == pytest.approx(float(nats(items, centres, expected)), abs=1e-3)
+    assert float(nats(items, centres, fitted)) < float(nats(items, centres, torch.zeros(50))) - 0.05
 
 
 def test_the_score_is_the_papers_for_the_items_that_it_takes(monkeypatch):

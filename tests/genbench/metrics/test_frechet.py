@@ -53,19 +53,19 @@ def test_moments_of_batches_and_of_merged_parts_are_those_of_the_whole(dim, size
         (left if i % 2 else right).add(batch)
     again = right.merge(left).moments()
     backwards = MomentsBuilder().add(x[::-1])
-    for found in (streamed.moments(), again, backwards.moments(), Moments.of(x)):
-        assert found.n == len(x)
-        np.testing.assert_allclose(found.mean, x.mean(0), rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(found.covariance, np.cov(x.T).reshape(dim, dim), rtol=1e-9, atol=1e-9)
-        assert torch.equal(found.covariance, found.covariance.T)
+    for moments in (streamed.moments(), again, backwards.moments(), Moments.of(x)):
+        assert moments.n == len(x)
+        np.testing.assert_allclose(moments.mean, x.mean(0), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(moments.covariance, np.cov(x.T).reshape(dim, dim), rtol=1e-9, atol=1e-9)
+        assert torch.equal(moments.covariance, moments.covariance.T)
 
 
 def test_merging_leaves_the_other_and_later_batches_leave_earlier_moments():
-    one, other = MomentsBuilder().add(features(5, 3, 1)), MomentsBuilder().add(features(6, 3, 2))
+    first, other = MomentsBuilder().add(features(5, 3, 1)), MomentsBuilder().add(features(6, 3, 2))
     before, empty = other.moments(), MomentsBuilder()
     empty.merge(other).add(features(7, 3, 3))
-    one.merge(other).merge(MomentsBuilder()).add(features(4, 3, 4))
-    assert one.n == 15
+    first.merge(other).merge(MomentsBuilder()).add(features(4, 3, 4))
+    assert first.n == 15
     after = other.moments()
     assert torch.equal(before.covariance, after.covariance)
     assert torch.equal(before.mean, after.mean)
@@ -77,9 +77,9 @@ def test_moments_are_float64_sums_of_any_kind_of_number(monkeypatch):
     x = features(50, 3, 0, shift=1000.0)
     for given_ in (x, x.numpy(), x.double(), x.half(), x.numpy()[:, ::-1], (x > 1000).numpy(), x.int()):
         exact = np.asarray(given_, dtype=np.float64)
-        found = Moments.of(given_)
-        assert found.covariance.dtype == torch.float64
-        np.testing.assert_allclose(found.covariance, np.cov(exact.T), rtol=1e-10, atol=1e-10)
+        moments = Moments.of(given_)
+        assert moments.covariance.dtype == torch.float64
+        np.testing.assert_allclose(moments.covariance, np.cov(exact.T), rtol=1e-10, atol=1e-10)
 
 
 def test_moments_name_what_does_not_fit():
@@ -143,26 +143,26 @@ def test_files_that_are_no_statistics_are_refused(tmp_path):
 @pytest.mark.parametrize("dim", [3, 40])
 def test_distance_agrees_with_scipy_and_torch_fidelity_on_full_rank(dim):
     real, fake = features(5 * dim, dim, 1).double(), features(4 * dim, dim, 2, 1.3, 0.2).double()
-    found = frechet_distance(real, fake)
-    assert found == pytest.approx(reference(real.numpy(), fake.numpy()), rel=1e-9)
+    distance = frechet_distance(real, fake)
+    assert distance == pytest.approx(reference(real.numpy(), fake.numpy()), rel=1e-9)
     statistics = [metric_fid.fid_features_to_statistics(x) for x in (real, fake)]
     theirs = metric_fid.fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
-    assert found == pytest.approx(theirs, rel=1e-9)
+    assert distance == pytest.approx(theirs, rel=1e-9)
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 17), (20, 10), (11, 19)])
 def test_few_features_give_the_distance_and_error_of_their_covariances(n, m):
     real, fake = features(n, 30, 1).double(), features(m, 30, 2, 1.2, 0.3).double()
-    found, by_moments = frechet_distance(real, fake), frechet_distance(Moments.of(real), fake)
-    assert found == pytest.approx(by_moments.value, rel=1e-10)
-    assert found.stderr == pytest.approx(by_moments.stderr, rel=1e-6)
+    distance, by_moments = frechet_distance(real, fake), frechet_distance(Moments.of(real), fake)
+    assert distance == pytest.approx(by_moments.value, rel=1e-10)
+    assert distance.stderr == pytest.approx(by_moments.stderr, rel=1e-6)
     influence, other = frechet_influence(real, fake), frechet_influence(Moments.of(real), Moments.of(fake), fake)
     torch.testing.assert_close(influence, other, rtol=1e-6, atol=1e-6)
     # Embedded in the span of both, the covariances are small, but singular still: the nuclear norm itself.
     x, y = ((side - side.mean(0)).numpy() / (len(side) - 1) ** 0.5 for side in (real, fake))
     trace = np.linalg.svd(x @ y.T, compute_uv=False).sum()
     shift = ((real.mean(0) - fake.mean(0)) ** 2).sum()
-    assert found == pytest.approx(float(shift + (x**2).sum() + (y**2).sum() - 2 * trace), rel=1e-11)
+    assert distance == pytest.approx(float(shift + (x**2).sum() + (y**2).sum() - 2 * trace), rel=1e-11)
 
 
 def test_influence_of_few_features_is_what_leaving_one_out_changes():
@@ -199,14 +199,14 @@ def hard_cases() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
 @pytest.mark.parametrize("case", hard_cases())
 def test_hard_inputs_give_exact_real_distances_that_are_not_negative(case):
     real, fake = hard_cases()[case]
-    found = frechet_distance(real, fake)
+    distance = frechet_distance(real, fake)
     x, y = ((side - side.mean(0)).numpy() / (len(side) - 1) ** 0.5 for side in (real, fake))
     shift, size = float(((real.mean(0) - fake.mean(0)) ** 2).sum()), (x**2).sum() + (y**2).sum()
     expected = shift + size - 2 * np.linalg.svd(x @ y.T, compute_uv=False).sum()
-    assert found >= 0
-    assert found.stderr >= 0
-    assert found == pytest.approx(expected, rel=1e-9, abs=1e-13 * size)
-    assert frechet_distance(fake, real) == pytest.approx(found.value, rel=1e-9, abs=1e-13 * size)
+    assert distance >= 0
+    assert distance.stderr >= 0
+    assert distance == pytest.approx(expected, rel=1e-9, abs=1e-13 * size)
+    assert frechet_distance(fake, real) == pytest.approx(distance.value, rel=1e-9, abs=1e-13 * size)
 
 
 def test_rank_one_and_constant_features_have_closed_forms():
@@ -220,11 +220,11 @@ def test_standard_error_of_few_samples_in_many_dimensions_matches_simulation():
     rng = torch.Generator().manual_seed(3)
     scales = torch.arange(1, 301).double() ** -1.5
     real = torch.randn(60, 300, generator=rng).double() * scales
-    found = [
+    distances = [
         frechet_distance(real, torch.randn(120, 300, generator=rng).double() * scales * 1.5 + 0.05) for _ in range(150)
     ]
-    claimed = np.mean([one.stderr for one in found])
-    assert claimed == pytest.approx(np.std(found, ddof=1), rel=0.2)
+    claimed = np.mean([distance.stderr for distance in distances])
+    assert claimed == pytest.approx(np.std(distances, ddof=1), rel=0.2)
 
 
 @pytest.mark.parametrize("n", [30, 400])
@@ -232,9 +232,9 @@ def test_matrix_products_alone_give_the_same_distance_and_error(n, monkeypatch):
     real, fake = features(500, 40, 1), features(n, 40, 2, 1.2, 0.1)
     expected = frechet_distance(real, fake)
     monkeypatch.setattr(sys.modules["genbench.metrics.frechet"], "product_method", polar)
-    found = frechet_distance(real, fake)
-    assert found == pytest.approx(expected.value, rel=1e-8)
-    assert found.stderr == pytest.approx(expected.stderr, rel=1e-4)
+    distance = frechet_distance(real, fake)
+    assert distance == pytest.approx(expected.value, rel=1e-8)
+    assert distance.stderr == pytest.approx(expected.stderr, rel=1e-4)
 
 
 def test_influence_of_moments_alone_needs_samples():
@@ -266,11 +266,11 @@ def test_fid_infinity_finds_the_distance_of_gaussians_where_fid_is_biased():
     real = Moments(None, torch.full((dim,), 0.3, dtype=torch.float64), torch.eye(dim, dtype=torch.float64))
     truth = dim * (0.3**2 + 1)
     draws = [2 * torch.randn(20 * dim, dim, generator=rng, dtype=torch.float64) for _ in range(60)]
-    found, plain = [fid_infinity(real, x) for x in draws], [frechet_distance(real, x) for x in draws]
-    noise = np.std(found, ddof=1)
+    extrapolated, plain = [fid_infinity(real, x) for x in draws], [frechet_distance(real, x) for x in draws]
+    noise = np.std(extrapolated, ddof=1)
     assert np.mean(plain) - truth > 6 * noise / len(draws) ** 0.5
-    assert abs(np.mean(found) - truth) < 3 * noise / len(draws) ** 0.5
-    assert np.mean([one.stderr for one in found]) == pytest.approx(noise, rel=0.25)
+    assert abs(np.mean(extrapolated) - truth) < 3 * noise / len(draws) ** 0.5
+    assert np.mean([estimate.stderr for estimate in extrapolated]) == pytest.approx(noise, rel=0.25)
 
 
 def test_the_bias_of_a_finite_side_has_its_closed_form_for_gaussians():
@@ -363,25 +363,25 @@ def test_classes_are_compared_with_their_own():
     real, fake = features(90, 4, 1), features(60, 4, 2)
     real_labels, fake_labels = torch.arange(90) % 3, torch.arange(60) % 3
     fake[fake_labels == 2] += 5
-    found = frechet_distance_per_class(real, real_labels, fake.numpy(), fake_labels.numpy())
-    assert list(found) == [0, 1, 2]
-    for label, estimate in found.items():
+    by_label = frechet_distance_per_class(real, real_labels, fake.numpy(), fake_labels.numpy())
+    assert list(by_label) == [0, 1, 2]
+    for label, estimate in by_label.items():
         direct = frechet_distance(real[real_labels == label], fake[fake_labels == label])
         assert (estimate.value, estimate.stderr) == (direct.value, direct.stderr)
     parts = {"real": Features(real), "fake": Features(fake), "real_labels": real_labels}
     named = evidence(**parts, fake_labels=fake_labels, classes=("cat", "dog", "owl"))
     score = PerClassFid().compute(named)["fid_class"]
     bias = 0.0
-    for label in found:
+    for label in by_label:
         sides = [side[own == label] for side, own in ((real, real_labels), (fake, fake_labels))]
         first, second = (Moments.of(side) for side in sides)
         bias += (
             Alignment(first, second).effect_of_first(sides[0]).bias
             + Alignment(second, first).effect_of_first(sides[1]).bias
         )
-    assert score.value == pytest.approx(np.mean(list(found.values())) - bias / 3)
+    assert score.value == pytest.approx(np.mean(list(by_label.values())) - bias / 3)
     assert not score.biased
-    assert score.stderr == pytest.approx(np.linalg.norm([one.stderr for one in found.values()]) / 3)
+    assert score.stderr == pytest.approx(np.linalg.norm([each.stderr for each in by_label.values()]) / 3)
     assert score.detail.startswith("worst: class owl, ")
     nameless = PerClassFid().compute(evidence(**parts, fake_labels=fake_labels))["fid_class"]
     assert nameless.detail.startswith("worst: class 2"), "files have labels, and no names for them"

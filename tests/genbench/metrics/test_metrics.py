@@ -52,10 +52,10 @@ def test_fid_agrees_with_torch_fidelity():
 
 
 def test_fid_between_gaussians_of_known_moments_has_its_closed_form():
-    one = Moments(10, torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
+    narrow = Moments(10, torch.zeros(2, dtype=torch.float64), torch.eye(2, dtype=torch.float64))
     two = Moments(10, torch.tensor([3.0, 4.0], dtype=torch.float64), 4 * torch.eye(2, dtype=torch.float64))
-    assert frechet_distance(one, two) == pytest.approx(25 + 2 * (2 - 1) ** 2)
-    assert frechet_distance(one, two).stderr is None
+    assert frechet_distance(narrow, two) == pytest.approx(25 + 2 * (2 - 1) ** 2)
+    assert frechet_distance(narrow, two).stderr is None
 
 
 def test_covariance_divides_by_n_minus_one():

@@ -28,18 +28,18 @@ def test_all_four_agree_with_prdc():
 def test_one_run_gives_what_two_runs_give():
     rng = torch.Generator().manual_seed(1)
     real, fake = torch.randn(90, 4, generator=rng).numpy(), torch.randn(120, 4, generator=rng).numpy()
-    both, one, two = manifold_metrics(real, fake), precision_recall(real, fake), density_coverage(real, fake)
-    assert (both.precision, both.recall) == (one.precision, one.recall)
-    assert (both.density, both.coverage) == (two.density, two.coverage)
-    assert both.precision.stderr == one.precision.stderr
+    both, sharp, dense = manifold_metrics(real, fake), precision_recall(real, fake), density_coverage(real, fake)
+    assert (both.precision, both.recall) == (sharp.precision, sharp.recall)
+    assert (both.density, both.coverage) == (dense.density, dense.coverage)
+    assert both.precision.stderr == sharp.precision.stderr
 
 
 def test_balls_are_open_and_density_exceeds_one():
     real = torch.tensor([[0.0], [1.0], [3.0]])
     # Radii of the first neighbour: 1, 1, 2. Points at exactly the border are outside.
-    found = density_coverage(real, torch.tensor([[-1.0], [2.0], [5.0], [-0.5], [7.0]]), k=1)
-    assert found.density == pytest.approx((0 + 1 + 0 + 1 + 0) / 5)  # 2 lies in the ball of 3 alone
-    assert found.coverage == pytest.approx(2 / 3)
+    ours = density_coverage(real, torch.tensor([[-1.0], [2.0], [5.0], [-0.5], [7.0]]), k=1)
+    assert ours.density == pytest.approx((0 + 1 + 0 + 1 + 0) / 5)  # 2 lies in the ball of 3 alone
+    assert ours.coverage == pytest.approx(2 / 3)
     crowded = density_coverage(real, torch.full((5, 1), 0.5), k=1)
     assert crowded.density == 2
     assert crowded.density.stderr == 0
@@ -48,9 +48,9 @@ def test_balls_are_open_and_density_exceeds_one():
 
 def test_density_and_coverage_are_not_swapped_with_their_arguments():
     real = torch.cat([torch.randn(100, 2), torch.randn(100, 2) + 50])
-    found = density_coverage(real, real[:100] + 1e-3)
-    assert found.density > 0.8
-    assert found.coverage == pytest.approx(0.5)
+    ours = density_coverage(real, real[:100] + 1e-3)
+    assert ours.density > 0.8
+    assert ours.coverage == pytest.approx(0.5)
     assert density_coverage(real[:100], real).coverage == 1
 
 

@@ -88,7 +88,7 @@ def test_shared_numbers_are_those_of_each_function_alone():
     names = ("fid", "precision-recall", "density-coverage", "memorization", "kid", "vendi", "mind")
     real, train = Features(REAL), Features(TRAIN)
     for fake in MODELS:
-        found = scores(names, real, train, fake)
+        by_column = scores(names, real, train, fake)
         both = genbench.metrics.precision_recall(REAL, fake), genbench.metrics.density_coverage(REAL, fake)
         expected = {
             "fid": genbench.metrics.frechet_distance(REAL, fake),
@@ -102,7 +102,7 @@ def test_shared_numbers_are_those_of_each_function_alone():
             "mind": genbench.metrics.mind(REAL, fake),
         }
         for column, estimate in expected.items():
-            assert (found[column].value, found[column].stderr) == (estimate.value, estimate.stderr), column
+            assert (by_column[column].value, by_column[column].stderr) == (estimate.value, estimate.stderr), column
 
 
 def test_few_samples_leave_out_the_measures_of_more_neighbours_only():

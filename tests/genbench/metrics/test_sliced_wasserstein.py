@@ -38,9 +38,9 @@ def test_a_scaling_about_the_origin_costs_three_times_the_mean_square():
 def test_gaussians_have_a_closed_form():
     """In one dimension W2 between N(0, 1) and N(m, s^2) is m^2 + (s - 1)^2, here for every direction alike."""
     rng = torch.Generator().manual_seed(3)
-    found = mind(normal(rng, 20_000, 3), normal(rng, 15_000, 3, 1.5), directions=100)
-    assert found == pytest.approx(3 * 3 * 0.5**2, abs=4 * found.stderr)
-    assert found.stderr < 0.03 * found
+    distance = mind(normal(rng, 20_000, 3), normal(rng, 15_000, 3, 1.5), directions=100)
+    assert distance == pytest.approx(3 * 3 * 0.5**2, abs=4 * distance.stderr)
+    assert distance.stderr < 0.03 * distance
 
 
 values = st.floats(-5, 5)
@@ -61,12 +61,12 @@ def test_value_is_symmetric_zero_on_itself_and_the_same_every_time(monkeypatch):
     rng = torch.Generator().manual_seed(4)
     x, y = normal(rng, 90, 6), normal(rng, 70, 6, 1.3, 0.2)
     state = torch.random.get_rng_state()
-    found = mind(x, y)
-    assert mind(y, x) == pytest.approx(found, rel=1e-6)
+    distance = mind(x, y)
+    assert mind(y, x) == pytest.approx(distance, rel=1e-6)
     assert mind(x, x.flip(0)) == 0
     assert torch.equal(torch.random.get_rng_state(), state)
     monkeypatch.setattr(sliced_wasserstein, "PROJECTED", 1000)
-    assert mind(x.numpy(), y.numpy()) == pytest.approx(found, rel=1e-6)
+    assert mind(x.numpy(), y.numpy()) == pytest.approx(distance, rel=1e-6)
 
 
 def test_single_precision_keeps_digits_far_from_the_origin():
@@ -81,9 +81,9 @@ def test_single_precision_keeps_digits_far_from_the_origin():
 def test_error_over_the_fake_samples_matches_simulation(n, m, dim, std, shift):
     rng = torch.Generator().manual_seed(6)
     real = normal(rng, n, dim)
-    found = [mind(real, normal(rng, m, dim, std, shift), directions=100) for _ in range(300)]
-    claimed = np.mean([estimate.stderr for estimate in found])
-    assert claimed == pytest.approx(np.std(found, ddof=1), rel=0.2)
+    distances = [mind(real, normal(rng, m, dim, std, shift), directions=100) for _ in range(300)]
+    claimed = np.mean([estimate.stderr for estimate in distances])
+    assert claimed == pytest.approx(np.std(distances, ddof=1), rel=0.2)
 
 
 def test_bad_input_is_told():

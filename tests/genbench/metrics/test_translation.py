@@ -42,12 +42,12 @@ def translated_parts(**parts):
 
 def test_errors_are_root_mean_squares_against_the_pair_and_against_the_source():
     near = torch.tensor([4, 4, 12, 12], dtype=torch.uint8)[:, None, None, None].expand(4, 1, 1, 2)
-    found = PairedError().compute(translated_parts(translated=near))["paired_error"]
-    assert found.value == pytest.approx(math.sqrt(0.5) / 2), "half the range away in half of the items"
-    assert found.stderr == pytest.approx(torch.tensor([0, 0, 0.25, 0.25]).std().item() / 2 / (2 * found.value))
+    score = PairedError().compute(translated_parts(translated=near))["paired_error"]
+    assert score.value == pytest.approx(math.sqrt(0.5) / 2), "half the range away in half of the items"
+    assert score.stderr == pytest.approx(torch.tensor([0, 0, 0.25, 0.25]).std().item() / 2 / (2 * score.value))
     back = torch.tensor([[0, 0], [0, 1]], dtype=torch.uint8)[:, None, None]
-    found = CycleError().compute(translated_parts(cycled=back))["cycle_error"]
-    assert found.value == pytest.approx(0.5), "one of four values is off by the whole range of the source"
+    score = CycleError().compute(translated_parts(cycled=back))["cycle_error"]
+    assert score.value == pytest.approx(0.5), "one of four values is off by the whole range of the source"
     with pytest.raises(Unsupported, match="has no pairs"):
         PairedError().compute(translated_parts(dataset=data.thin2bold(), translated=near))
     for metric in (PairedError(), CycleError(), ClassKept()):
@@ -56,11 +56,11 @@ def test_errors_are_root_mean_squares_against_the_pair_and_against_the_source():
 
 
 def test_the_class_kept_is_that_of_the_source():
-    seen = torch.tensor([0, 1, 1])
-    found = ClassKept().compute(translated_parts(translated=torch.zeros(3), fake_labels=seen))["kept_class"]
-    assert found.value == pytest.approx(2 / 3)
-    assert found.stderr == pytest.approx(math.sqrt(2 / 27))
-    assert found.detail == "of real items: 0.750"
+    labels = torch.tensor([0, 1, 1])
+    agreement = ClassKept().compute(translated_parts(translated=torch.zeros(3), fake_labels=labels))["kept_class"]
+    assert agreement.value == pytest.approx(2 / 3)
+    assert agreement.stderr == pytest.approx(math.sqrt(2 / 27))
+    assert agreement.detail == "of real items: 0.750"
     with pytest.raises(Unsupported, match="know no classes"):
         ClassKept().compute(translated_parts(translated=torch.zeros(3), fake_labels=None))
 
@@ -115,29 +115,29 @@ def task():
 
 
 def rows(model, task, **options):
-    found, collected = run.evaluate_generator(model(), task, options.get("seed", 0), "model")
-    return {row.column: row for row in found}, collected
+    computed, collected = run.evaluate_generator(model(), task, options.get("seed", 0), "model")
+    return {row.column: row for row in computed}, collected
 
 
 def test_samples_are_the_translations_of_the_first_held_out_sources(task):
-    found, collected = rows(Filler, task)
+    by_column, collected = rows(Filler, task)
     expected = 9 * task.dataset.source.heldout[:60]
     assert torch.equal(collected.samples, expected)
     wrong = ((expected.double() - task.dataset.heldout[:60].double()) / 16).square().mean().sqrt().item()
-    assert found["paired_error"].value == pytest.approx(wrong)
+    assert by_column["paired_error"].value == pytest.approx(wrong)
     odd = (task.dataset.source.heldout[:60].flatten(1).sum(1) % 2).double().mean().item()
-    assert found["cycle_error"].value == pytest.approx(math.sqrt(odd))
-    seen = task.extractor(expected).probabilities.argmax(1)
-    kept = (seen == task.dataset.source.heldout_labels[:60]).double().mean().item()
-    assert found["kept_class"].value == pytest.approx(kept)
-    assert {row.n for row in found.values()} == {60}
-    assert all(row.status == "ok" for row in found.values())
+    assert by_column["cycle_error"].value == pytest.approx(math.sqrt(odd))
+    predicted = task.extractor(expected).probabilities.argmax(1)
+    share = (predicted == task.dataset.source.heldout_labels[:60]).double().mean().item()
+    assert by_column["kept_class"].value == pytest.approx(share)
+    assert {row.n for row in by_column.values()} == {60}
+    assert all(row.status == "ok" for row in by_column.values())
 
 
 def test_translations_repeat_under_a_seed_and_come_in_chunks(task, monkeypatch):
-    one, again, other = (rows(Noisy, task, seed=seed)[1].samples for seed in (1, 1, 2))
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
+    first, again, other = (rows(Noisy, task, seed=seed)[1].samples for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
     monkeypatch.setattr(generators, "CHUNK", 25)
     sizes = []
     monkeypatch.setattr(Filler, "translate", lambda self, x: sizes.append(len(x)) or 9 * x)
@@ -149,18 +149,18 @@ def test_translations_repeat_under_a_seed_and_come_in_chunks(task, monkeypatch):
 
 
 def test_a_model_without_translate_is_judged_by_its_samples(task):
-    found, collected = rows(plugins.Grey, task)
+    by_column, collected = rows(plugins.Grey, task)
     assert torch.equal(collected.samples, generators.draw(plugins.Grey().sample, GREY, 60, 0))
     for column, reason in (
         ("paired_error", "the model defines no translate"),
         ("cycle_error", "the model defines no cycle"),
         ("kept_class", "the model defines no translate"),
     ):
-        assert (found[column].status, found[column].detail) == ("unsupported", reason)
+        assert (by_column[column].status, by_column[column].detail) == ("unsupported", reason)
     elsewhere = benchmarks.load("digits", n=60, metrics=["fid", "paired-error"])
-    found, collected = rows(Filler, elsewhere)
+    by_column, collected = rows(Filler, elsewhere)
     assert torch.equal(collected.samples, generators.draw(Filler().sample, GREY, 60, 0))
-    assert found["paired_error"].detail == "digits has no sources to translate"
+    assert by_column["paired_error"].detail == "digits has no sources to translate"
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,9 @@ def test_a_model_without_translate_is_judged_by_its_samples(task):
     ],
 )
 def test_a_broken_translator_fails_in_one_sentence(task, model, reason):
-    found, _ = rows(model, task)
+    by_column, _ = rows(model, task)
     column = "cycle_error" if model is WrongCycle else "fid"
-    assert (found[column].status, found[column].detail) == ("failed", reason)
+    assert (by_column[column].status, by_column[column].detail) == ("failed", reason)
 
 
 def test_the_protocol_says_that_sources_are_translated(task):
@@ -189,9 +189,9 @@ def test_the_protocol_says_that_sources_are_translated(task):
     with pytest.raises(InputError, match="thin2bold has 399 held-out sources to translate, n is 400"):
         benchmarks.load("thin2bold", n=400)
     for name in BOARDS:
-        found = benchmarks.load(name)
-        assert found.n == len(found.dataset.source.heldout)
-        assert not found.warnings()
+        loaded = benchmarks.load(name)
+        assert loaded.n == len(loaded.dataset.source.heldout)
+        assert not loaded.warnings()
 
 
 def test_the_check_holds_translators_to_both_specs():

@@ -61,9 +61,9 @@ def test_only_directions_count_and_vectors_of_zeros_are_one_of_their_own():
 def test_error_matches_simulation(order):
     rng = torch.Generator().manual_seed(3)
     spread = torch.linspace(0.3, 2, 8)
-    found = [vendi_score(torch.randn(200, 8, generator=rng) * spread + 0.3, order) for _ in range(400)]
-    claimed = np.mean([estimate.stderr for estimate in found])
-    assert claimed == pytest.approx(np.std(found, ddof=1), rel=0.15)
+    scores = [vendi_score(torch.randn(200, 8, generator=rng) * spread + 0.3, order) for _ in range(400)]
+    claimed = np.mean([estimate.stderr for estimate in scores])
+    assert claimed == pytest.approx(np.std(scores, ddof=1), rel=0.15)
 
 
 def test_the_interval_is_that_of_endless_samples():

@@ -21,8 +21,8 @@ def psd(dim: int, rank: int, seed: int = 0) -> np.ndarray:
 
 def with_spectrum(spectrum: np.ndarray, seed: int) -> np.ndarray:
     basis = np.linalg.qr(np.random.default_rng(seed).normal(size=(len(spectrum), len(spectrum))))[0]
-    found = (basis * spectrum) @ basis.T
-    return (found + found.T) / 2
+    matrix = (basis * spectrum) @ basis.T
+    return (matrix + matrix.T) / 2
 
 
 def test_sqrtm_squares_back_and_agrees_with_scipy():
@@ -116,11 +116,11 @@ def test_polar_factor_keeps_full_precision_where_the_user_allows_less():
     a, b = psd(64, 80, 1), psd(64, 80, 2)
     try:
         torch.set_float32_matmul_precision("medium")
-        found = linalg.trace_sqrt_product(a, b, "polar")
+        trace = linalg.trace_sqrt_product(a, b, "polar")
         assert torch.get_float32_matmul_precision() == "medium"
     finally:
         torch.set_float32_matmul_precision(before)
-    assert found == pytest.approx(linalg.trace_sqrt_product(a, b, "eigen"), rel=1e-10)
+    assert trace == pytest.approx(linalg.trace_sqrt_product(a, b, "eigen"), rel=1e-10)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -216,10 +216,10 @@ def test_the_machine_is_asked_once():
 
 def test_products_are_made_in_full_float32_whatever_the_user_allows(monkeypatch):
     """The bound of the float32 route holds for nothing less."""
-    seen, mm, before = [], torch.mm, torch.get_float32_matmul_precision()
+    precisions, mm, before = [], torch.mm, torch.get_float32_matmul_precision()
 
     def spy(*arguments, **options):
-        seen.append(torch.get_float32_matmul_precision())
+        precisions.append(torch.get_float32_matmul_precision())
         return mm(*arguments, **options)
 
     monkeypatch.setattr(torch, "mm", spy)
@@ -229,7 +229,7 @@ def test_products_are_made_in_full_float32_whatever_the_user_allows(monkeypatch)
         assert torch.get_float32_matmul_precision() == "medium", "and the user's choice comes back"
     finally:
         torch.set_float32_matmul_precision(before)
-    assert set(seen) == {"highest"}
+    assert set(precisions) == {"highest"}
 
 
 def test_distances_that_overflow_are_refused():

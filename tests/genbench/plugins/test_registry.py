@@ -216,8 +216,8 @@ def test_public_names_are_all_there_and_functions():
 
 
 def test_records_of_trainings_come_from_the_provider_and_broken_curves_are_left_out(monkeypatch):
-    kept = {"curve": [{"step": [1, 2], "loss": [1.0, None]}, {"step": [1], "loss": []}, "none", {"loss": [2.0]}]}
-    monkeypatch.setattr(registry, "load", lambda target: lambda name: {"digits": {"seconds": 3.0, **kept}})
+    record = {"curve": [{"step": [1, 2], "loss": [1.0, None]}, {"step": [1], "loss": []}, "none", {"loss": [2.0]}]}
+    monkeypatch.setattr(registry, "load", lambda target: lambda name: {"digits": {"seconds": 3.0, **record}})
     card = ModelCard("m", "module:make", records="module:records")
     assert registry.records(card) == {"digits": {"seconds": 3.0, "curve": [{"step": [1, 2], "loss": [1.0, None]}]}}
     assert registry.records(ModelCard("m", "module:make")) == {}

@@ -62,9 +62,9 @@ def test_seeds_have_files_of_their_own_and_new_items_replace_old_ones(tmp_path):
     [{"protocol": "p2"}, {"value": 30.1}, {"seed": 1}, {"model_version": "y"}, {"column": "bpd"}, {"model": "gan"}],
 )
 def test_items_belong_to_the_very_row_that_they_were_kept_for(changes):
-    found = Lookup([items()])
-    assert found.of(NLL) is not None
-    assert found.of(replace(NLL, **changes)) is None
+    lookup = Lookup([items()])
+    assert lookup.of(NLL) is not None
+    assert lookup.of(replace(NLL, **changes)) is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"no archive"])

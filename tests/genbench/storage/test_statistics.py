@@ -41,8 +41,8 @@ def test_files_of_pytorch_fid_are_read(tmp_path):
 @pytest.mark.parametrize("n", [2, np.int64(50000), np.uint8(7), 50000.0, np.array([10])])
 def test_numbers_of_images_are_whole(tmp_path, n):
     np.savez(tmp_path / "s.npz", mu=MU, sigma=SIGMA, n=n)
-    found = statistics.load(tmp_path / "s.npz").n
-    assert (found, type(found)) == (int(np.squeeze(n)), int)
+    count = statistics.load(tmp_path / "s.npz").n
+    assert (count, type(count)) == (int(np.squeeze(n)), int)
 
 
 BAD = {

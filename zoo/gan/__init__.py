@@ -128,7 +128,7 @@ CARDS = (
         family="gan",
         reference="Miyato et al., Spectral Normalization for Generative Adversarial Networks",
         year=2018,
-        benchmarks=(GREY,),
+        benchmarks=(GREY, MNIST),
         capabilities=("truncation", *LATENT),
         deviations=(DCGAN_CRITIC, "one step of the discriminator for each of the generator's, not five", AVERAGED),
     ),

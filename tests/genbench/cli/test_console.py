@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 import sys
 import warnings
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from click.testing import CliRunner
 
 from genbench.cli import console
 from genbench.cli.entry import main
+
+TESTS = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("arguments", [["list", "models"], ["run", "no-such-board"], ["list", "nothing"]])

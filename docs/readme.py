@@ -22,7 +22,7 @@ BLOCK = re.compile(r"<!-- genbench (.*?) -->\n```text\n.*?```", re.DOTALL)
 COVERAGE = re.compile(r"(<!-- make coverage -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
 MACHINE = re.compile(r"(?:RBM_NLL|[\d.]+ nats within \[[\d.]+, [\d.]+\])(?=,\s+beside the 86\.34)")
 COUNT = re.compile(r"(?<=catalogue of )\d+(?= models)")
-WIDTH = 112
+WIDTH = 124
 
 
 def renewed(text: str) -> str:

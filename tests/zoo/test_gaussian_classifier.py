@@ -123,9 +123,9 @@ def test_the_bounds_for_one_flat_cell_are_known():
     jensen = -0.5 * (math.log(2 * math.pi / 12) + 1)
     assert model.class_log_joint(x[:1]).logsumexp(1).item() == pytest.approx(jensen, abs=1e-6)
     mass = 2 * stats.norm.cdf(0.5 * math.sqrt(12)) - 1
-    model.dequantization_samples = 20_000
+    model.dequantization_samples = 5_000
     with scoped("noise"):
-        # The density varies by less than a factor of 5, and its mean by less than 0.4 / sqrt(20,000).
+        # The density varies by less than a factor of 5, and its mean by less than 0.4 / sqrt(5,000).
         assert model.log_prob(x[:1]).item() == pytest.approx(math.log(mass), abs=0.02)
 
 

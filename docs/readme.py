@@ -19,7 +19,8 @@ from genbench.plugins import registry
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"<!-- genbench (.*?) -->\n```text\n.*?```", re.DOTALL)
-COVERAGE = re.compile(r"(<!-- make coverage -->\n).*?(?=\n<!-- end -->)", re.DOTALL)
+COVERAGE = re.compile(r"(<!-- make coverage -->\n).*?(?=<!-- end -->)", re.DOTALL)
+SPEED = re.compile(r"(<!-- make bench -->\n).*?(?=<!-- end -->)", re.DOTALL)
 MACHINE = re.compile(r"(?:RBM_NLL|[\d.]+ nats within \[[\d.]+, [\d.]+\])(?=,\s+beside the 86\.34)")
 COUNT = re.compile(r"(?<=catalogue of )\d+(?= models)")
 WIDTH = 124
@@ -28,7 +29,8 @@ WIDTH = 124
 def renewed(text: str) -> str:
     """The text with every such block as its command prints it now."""
     text = BLOCK.sub(lambda block: f"<!-- genbench {block[1]} -->\n```text\n{printed(block[1])}```", text)
-    text = COVERAGE.sub(lambda block: block[1] + coverage(), text)
+    text = COVERAGE.sub(lambda block: block[1] + output_of("tests/error_bars.py", "--show"), text)
+    text = SPEED.sub(lambda block: block[1] + output_of("tests/benchmarks/table.py"), text)
     return COUNT.sub(str(trained()), MACHINE.sub(machine(), text))
 
 
@@ -50,12 +52,12 @@ def commands() -> str:
     return "".join(f"{command.epilog.partition('Example: ')[2]}\n" for command in every if command and command.epilog)
 
 
-def coverage() -> str:
-    """The table of leaderboards/coverage.csv, as `make coverage` printed it."""
-    line = [sys.executable, "tests/error_bars.py", "--show"]
+def output_of(script: str, *options: str) -> str:
+    """The table that a script makes of committed measurements, as the command that measured printed it."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    line = [sys.executable, script, *options]
     done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.rstrip()
+    return done.stdout.rstrip() + "\n"
 
 
 def machine() -> str:

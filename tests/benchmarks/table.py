@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+INSTRUCTIONS = {"AVX-512 with VNNI": "avx512_vnni", "AVX-512": "avx512f", "AVX2": "avx2"}  # by their flag, widest first
 NUMBERS = ("genbench", "peer", "ratio", "load")
 SPEED = Path(__file__).resolve().parents[2] / "leaderboards" / "speed.csv"
 
@@ -37,13 +38,15 @@ class Timing:
 
 
 def processor() -> str:
-    """The processor's model, as the system names it."""
+    """The processor's model, as the system names it, how many there are, and their widest instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.machine()
+    flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
+    widest = next((name for name, flag in INSTRUCTIONS.items() if flag in flags), "no AVX2")
+    return f"{names[0]}, {len(names)} cores, {widest}" if names else platform.machine()
 
 
 def split(group: str) -> tuple[str, str]:

@@ -91,19 +91,22 @@ def _by_model(rows: Iterable[Result]) -> dict[Key, dict[str, list[Result]]]:
 
 
 def _of_one_protocol(rows: Sequence[Result], wanted: str) -> list[Result]:
-    """The rows of the protocol that is wanted, else those of the largest n."""
-    protocol = wanted if any(row.protocol == wanted for row in rows) else max(rows, key=lambda row: row.n).protocol
+    """The rows of the protocol that is wanted, else those of the largest n, as the model's last version has them."""
+    last = _of_last_version(rows) or rows
+    protocol = wanted if any(row.protocol == wanted for row in last) else max(last, key=lambda row: row.n).protocol
     return [row for row in rows if row.protocol == protocol]
 
 
 def _sound(rows: Sequence[Result]) -> list[Result]:
-    """The rows with a number whose mean is one model's, else the newest row.
+    """The rows with a number whose mean is one model's, else the newest row."""
+    return _of_last_version(rows) or [rows[-1]]
 
-    Of each training those of the version that was evaluated last.
-    """
+
+def _of_last_version(rows: Sequence[Result]) -> list[Result]:
+    """The rows with a number, of each training those of the version that was evaluated last."""
     numbers = [row for row in rows if row.value is not None]
     newest = {row.model: row.model_version for row in numbers}
-    return [row for row in numbers if row.model_version == newest[row.model]] or [rows[-1]]
+    return [row for row in numbers if row.model_version == newest[row.model]]
 
 
 def _is_shared(row: Result, records: Records) -> bool:

@@ -36,6 +36,15 @@ def test_rows_of_another_n_are_shown_and_not_ranked():
     assert "slow" in boards.Board.of(rows).left_out[0], "without their records, protocols are just different ones"
 
 
+def test_a_row_of_an_earlier_version_of_a_model_does_not_stand_for_its_last():
+    many = [row(model, "fid", value, n=10_000) for model, value in (("a", 1.0), ("b", 5.0))]
+    few = row("b", "fid", 7.0, protocol="few", n=1000, model_version="next")
+    board = boards.Board.of([*many, few], records=N_ALONE)
+    assert (board.cells["b", 0]["fid"], board.rank_text(("b", 0))) == (few, "")
+    broken = replace(few, value=None, stderr=None, status="failed", detail="it broke")
+    assert boards.Board.of([*many, broken], records=N_ALONE).cells["b", 0]["fid"].value == 5.0
+
+
 def test_seeds_and_trainings_become_one_row_with_the_error_of_their_mean():
     rows = [row("a", "fid", 10.0), row("a", "fid", 14.0, seed=1), row("b", "fid", 12.0)]
     rows += [row("a", "nll", 90.0, features=""), row("a", "nll", 90.0, features="", seed=1)]

@@ -93,7 +93,9 @@ class Score:
     `stderr` holds the real items fixed; `total_stderr` covers their draw too. `low` and `high`, given together, say
     between which values an estimate lies. `biased` says that the number is known to be off, for the reason in `detail`.
     `nats` is how many nats one unit is, of a number that is the mean of the held-out items' negative log-probabilities
-    up to a constant that all models share: such models are compared in pairs, item by item.
+    up to a constant that all models share: such models are compared in pairs, item by item. So are those of another
+    number with `parts`, what every held-out item adds to it: (n,) in its unit, the same items in the same order for all
+    models. The number is their mean, or to first order is.
     """
 
     value: float
@@ -105,6 +107,7 @@ class Score:
     total_stderr: float | None = None
     biased: bool = False
     nats: float | None = None
+    parts: Tensor | None = field(default=None, compare=False, repr=False)
 
 
 class Evidence(Protocol):

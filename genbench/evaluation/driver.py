@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from genbench.contracts import Column, Evidence, Metric, Score, parts_read
 from genbench.errors import GenbenchError, ModelError, Unsupported, way_to_install
@@ -126,8 +127,10 @@ def measure(metrics: Sequence[Metric], evidence: evidences.Evidence, subject: Su
     if processes.size() == 1:
         yield from map(rows, range(len(metrics)))
         return
-    for metric_rows, nats in processes.shared(len(metrics), lambda number: (rows(number), evidence.nats)):
+    make = lambda number: (rows(number), evidence.nats, evidence.parts)  # noqa: E731
+    for metric_rows, nats, item_parts in processes.shared(len(metrics), make):
         evidence.nats |= nats
+        evidence.parts |= item_parts
         yield metric_rows
 
 
@@ -152,9 +155,10 @@ def _rows(metric: Metric, evidence: evidences.Evidence, subject: Subject) -> lis
     faults = [fault for column, score in zip(metric.columns, outcomes, strict=True) if (fault := _fault(column, score))]
     if faults:
         return subject.without(metric, "failed", faults[0], seconds)
-    named = zip(metric.columns, outcomes, strict=True)
+    named = list(zip(metric.columns, outcomes, strict=True))
     evidence.nats |= {column.name: float(score.nats) for column, score in named if score.nats is not None}
-    return [subject.row(metric, column, score, seconds) for column, score in zip(metric.columns, outcomes, strict=True)]
+    evidence.parts |= {column.name: score.parts.double() for column, score in named if score.parts is not None}
+    return [subject.row(metric, column, score, seconds) for column, score in named]
 
 
 def _scores(metric: Metric, evidence: Evidence, protocol: Protocol) -> Mapping[str, Score]:
@@ -200,6 +204,9 @@ def _fault(column: Column, score: Score) -> str:
             return f"the {name} of {column.name} is not above 0"
     if score.low is not None and score.high is not None and score.low > score.high:
         return f"the interval of {column.name} ends below its beginning"
+    parts = score.parts
+    if parts is not None and not (isinstance(parts, Tensor) and parts.ndim == 1 and bool(parts.isfinite().all())):
+        return f"the parts of {column.name} are no tensor (n,) of finite numbers"
     return ""
 
 

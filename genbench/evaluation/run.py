@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from genbench.evaluation.progress import Progress, Silent
 from genbench.evaluation.protocol import Protocol, Record
 from genbench.plugins.cards import ModelCard
 from genbench.plugins.guard import one_line, watching
-from genbench.storage import log_probs, npz, results
+from genbench.storage import items, npz, results
+from genbench.storage.items import Items
 from genbench.storage.names import file_name
 from genbench.storage.results import Key, Result
 
@@ -168,21 +169,14 @@ class _Job:
             self.generator.close()  # type: ignore[attr-defined]
 
     def keep_items(self, folder: Path, rows: list[Result]) -> None:
-        """Keep the log-probabilities behind rows, item by item; a failure costs comparisons in pairs, and no number."""
-        if self.evidence is None or not self.evidence.nats:
+        """Keep what each held-out item adds to numbers; a failure costs comparisons in pairs, and no number."""
+        if self.evidence is None:
             return
-        columns = {
-            row.column: log_probs.Column(row.protocol, row.value, self.evidence.nats[row.column])
-            for row in rows
-            if row.value is not None and row.column in self.evidence.nats
-        }
-        first = next(row for row in rows if row.column in columns)
-        known = self.evidence.log_prob
-        about = first.benchmark, first.model, first.model_version, first.seed, known.error
-        try:
-            log_probs.save(folder, log_probs.Items(*about, columns, known.values.numpy()))
-        except GenbenchError as error:
-            warnings.warn(f"{self.card.name}: {error}", GenbenchWarning, stacklevel=2)
+        for behind in _items_behind([row for row in rows if row.value is not None], self.evidence):
+            try:
+                items.save(folder, behind)
+            except GenbenchError as error:
+                warnings.warn(f"{self.card.name}: {error}", GenbenchWarning, stacklevel=2)
 
     @property
     def isolated(self) -> bool:
@@ -234,6 +228,17 @@ class _Job:
     def _tell_finished(self, evidence: Evidence) -> None:
         if self.options.finished is not None:
             self.options.finished(self.card.name, evidence, self.task)
+
+
+def _items_behind(rows: list[Result], evidence: Evidence) -> Iterator[Items]:
+    """What held-out items add to numbers: the log-probabilities behind some, and the parts of each of the others."""
+    likelihoods = {row: evidence.nats[row.column] for row in rows if row.column in evidence.nats}
+    if likelihoods:
+        log_prob = evidence.log_prob
+        yield items.behind(likelihoods, log_prob.values.numpy(), log_prob.error)
+    for row in rows:
+        if row.column in evidence.parts and not row.kind:
+            yield items.behind({row: 1.0}, evidence.parts[row.column].numpy(), log_probs=False)
 
 
 def evaluate_generator(generator: Generator, task: Task, seed: int, name: str) -> tuple[list[Result], Evidence]:

@@ -16,7 +16,7 @@ from genbench.leaderboard import published, rendering, tables
 from genbench.leaderboard.ranking import Ranking
 from genbench.plugins import registry
 from genbench.storage import atomic, results
-from genbench.storage.log_probs import Lookup
+from genbench.storage.items import Lookup
 from genbench.storage.results import Result
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def read(folder: Path | str, benchmark: str | None = None) -> list[Result]:
 
 
 def items(*folders: Path | str) -> Lookup:
-    """The log-probabilities item by item that lie beside the rows of results folders (or of ``results.jsonl``)."""
+    """What held-out items add to numbers, from beside the rows of results folders (or of ``results.jsonl``)."""
     paths = [Path(folder) for folder in folders]
     return Lookup(folders=[path.parent if path.suffix == ".jsonl" else path for path in paths])
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from genbench.leaderboard import pairs, ranks
 from genbench.storage import results
-from genbench.storage.log_probs import Lookup
+from genbench.storage.items import Lookup
 from genbench.storage.results import Result
 
 Verdict = Literal["same", "noise", "better", "worse", "missing", "new", "failed", "another protocol"]

@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 
 from genbench.leaderboard.means import Mean
-from genbench.storage.log_probs import Items, Lookup
+from genbench.storage.items import Items, Lookup
 from genbench.storage.results import Result
 
 

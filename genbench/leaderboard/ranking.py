@@ -19,7 +19,7 @@ from genbench.leaderboard.choosing import ANCHORS as ANCHORS
 from genbench.leaderboard.choosing import Key, Records
 from genbench.leaderboard.means import Mean, seeds_text
 from genbench.storage.formatting import ARROWS
-from genbench.storage.log_probs import Lookup
+from genbench.storage.items import Lookup
 from genbench.storage.results import Better, Result
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class Heading:
 class Ranking:
     """One benchmark's current rows: `cells` by (model, least seed) and column, a sentence per group of rows left out.
 
-    `means` are the cells that stand for several seeds or trainings. `items` finds the log-probabilities behind rows, by
-    which likelihoods are compared in pairs.
+    `means` are the cells that stand for several seeds or trainings. `items` finds what each held-out item
+    adds to rows, by which they are compared in pairs.
     """
 
     benchmark: str
@@ -118,7 +118,7 @@ class Ranking:
     def ranks(self) -> Mapping[Key, tuple[int, int]]:
         """Between which ranks each model stands in the column that the board is sorted by; anchors have none.
 
-        An estimate is only known to lie within its interval; likelihoods whose items are kept are compared in pairs.
+        An estimate is only known to lie within its interval; numbers whose items are kept are compared in pairs.
         """
         ranked = self._ranked
         if not ranked:

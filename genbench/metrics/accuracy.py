@@ -26,4 +26,5 @@ class Accuracy:
         labels = evidence.real_labels
         if labels is None:
             raise Unsupported("the classes of the real items are not known")
-        return {"accuracy": as_score(share_of(evidence.class_log_joint.argmax(1) == labels))}
+        right = evidence.class_log_joint.argmax(1) == labels
+        return {"accuracy": as_score(share_of(right), parts=right)}

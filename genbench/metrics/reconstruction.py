@@ -30,6 +30,17 @@ def root_mean_square(squares: Tensor) -> Estimate:
     return Estimate(root, spread / (2 * root) if root else None)
 
 
+def error_score(squares: Tensor, detail: str = "") -> Score:
+    """The root of the mean of squared errors (n,) as the number of a column, with the part of it that is each item's.
+
+    The root r of the mean square m moves by (s - m) / 2r with an item's square s: the parts are r plus that.
+    """
+    root = root_mean_square(squares)
+    values = squares.double()
+    parts = root.value + (values - values.mean()) / (2 * root.value) if root.value else values
+    return as_score(root, detail, parts=parts)
+
+
 def corrupted(x: Tensor, levels: int | None, rate: float) -> Tensor:
     """Items (n, *shape) of which each dimension, with probability `rate`, is replaced by a level drawn uniformly.
 
@@ -59,10 +70,10 @@ class Reconstruction:
     def compute(self, evidence: Evidence, /) -> Mapping[str, Score]:
         clean, levels = evidence.dataset.heldout, evidence.dataset.spec.levels
         noisy = corrupted(clean, levels, self.rate)
-        plain = root_mean_square(squared_errors(evidence.reconstruct(clean, "heldout"), clean, levels))
-        denoised = root_mean_square(squared_errors(evidence.reconstruct(noisy, "corrupted"), clean, levels))
+        plain = squared_errors(evidence.reconstruct(clean, "heldout"), clean, levels)
+        denoised = squared_errors(evidence.reconstruct(noisy, "corrupted"), clean, levels)
         shown = root_mean_square(squared_errors(noisy, clean, levels))
         return {
-            "reconstruction": as_score(plain),
-            "denoising": as_score(denoised, f"the corrupted items: {shown.value:.3f}"),
+            "reconstruction": error_score(plain),
+            "denoising": error_score(denoised, f"the corrupted items: {shown.value:.3f}"),
         }

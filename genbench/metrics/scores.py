@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from genbench.contracts import Kind, Score
 from genbench.numerics.estimate import Estimate
 
@@ -9,8 +11,15 @@ from genbench.numerics.estimate import Estimate
 FALLS_SHORT = "its 95 % interval covers less than 90 % in some of the simulations of `make coverage`"
 
 
-def as_score(estimate: Estimate, detail: str = "", *, biased: bool = False, kind: Kind | None = None) -> Score:
-    """The number of a column with all that an estimate knows of its error, and a remark."""
+def as_score(
+    estimate: Estimate,
+    detail: str = "",
+    *,
+    biased: bool = False,
+    kind: Kind | None = None,
+    parts: Tensor | None = None,
+) -> Score:
+    """The number of a column with all that an estimate knows of its error, a remark, and what each item adds to it."""
     return Score(
         estimate.value,
         estimate.stderr,
@@ -20,4 +29,5 @@ def as_score(estimate: Estimate, detail: str = "", *, biased: bool = False, kind
         high=estimate.high,
         total_stderr=estimate.total_stderr,
         biased=biased,
+        parts=parts,
     )

@@ -19,7 +19,7 @@ from torch import Tensor
 from genbench.contracts import Column, Dataset, Evidence, Reads, SampleSpec, Score, Source
 from genbench.errors import Unsupported
 from genbench.metrics.outliers import squared_errors
-from genbench.metrics.reconstruction import root_mean_square
+from genbench.metrics.reconstruction import error_score
 from genbench.metrics.scores import as_score
 from genbench.numerics.intervals import share_of
 
@@ -32,7 +32,7 @@ def source_of(dataset: Dataset) -> Source:
 
 
 def _distance(x: Tensor, y: Tensor, spec: SampleSpec) -> Score:
-    return as_score(root_mean_square(squared_errors(x, y, spec.levels)))
+    return error_score(squared_errors(x, y, spec.levels))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ class ClassKept:
         count, guesses = len(evidence.translated), evidence.fake_labels
         if guesses is None:
             raise Unsupported("the features know no classes of the data")
-        right = share_of(guesses == labels[:count])
+        right = guesses == labels[:count]
         real, known = evidence.real.probabilities, evidence.real_labels
         if real is None or known is None:
-            return {"kept_class": as_score(right)}
+            return {"kept_class": as_score(share_of(right), parts=right)}
         ceiling = share_of(real.argmax(1) == known)
-        return {"kept_class": as_score(right, f"of real items: {ceiling.value:.3f}")}
+        return {"kept_class": as_score(share_of(right), f"of real items: {ceiling.value:.3f}", parts=right)}

@@ -18,7 +18,7 @@ from genbench.errors import ConformanceError, GenbenchError, InputError, Registr
 from genbench.evaluation import benchmarks, generators
 from genbench.evaluation import run as runner
 from genbench.evaluation.truncation import parse_psis
-from genbench.leaderboard import boards
+from genbench.leaderboard import boards, pairs
 from genbench.metrics import frechet_distance, precision_recall
 from genbench.plugins.metrics import metric_named
 from genbench.storage import results
@@ -352,6 +352,23 @@ def test_boards_read_what_runs_wrote(task, tmp_path):
     ]
     assert frame["fid"].is_monotonic_increasing
     assert boards.leaderboard(tmp_path, sort="nll")["model"].iloc[0] == "plugins:Grey"
+
+
+def test_errors_and_shares_of_held_out_items_are_compared_in_pairs(tmp_path):
+    task = benchmarks.load("pose", metrics=["paired-error", "class-kept"], n=60)
+    runner.run(task, cards("pix2pix", "pose-gan"), runner.Options(out=tmp_path))
+    lookup = boards.items(tmp_path)
+    rows = {(row.model, row.column): row for row in boards.read(tmp_path)}
+    for row in rows.values():
+        parts = lookup.of(row)
+        assert parts.values.mean() == pytest.approx(row.value, rel=1e-5)
+        assert parts.values.std() / math.sqrt(len(parts.values)) == pytest.approx(row.stderr, rel=0.02)
+    sides = [lookup.of(rows[model, "paired_error"]).values for model in ("pix2pix", "pose-gan")]
+    paired = (sides[0] - sides[1]).std(ddof=1) / math.sqrt(len(sides[0]))
+    unpaired = math.hypot(rows["pix2pix", "paired_error"].stderr, rows["pose-gan", "paired_error"].stderr)
+    error = pairs.error_of(rows["pix2pix", "paired_error"], rows["pose-gan", "paired_error"], lookup, lookup)
+    assert error == pytest.approx(paired, rel=1e-4)
+    assert paired < unpaired
 
 
 def test_likelihoods_are_kept_item_by_item_beside_their_rows(task, tmp_path):

@@ -13,7 +13,7 @@ from genbench.leaderboard.boards import Board
 from genbench.leaderboard.comparison import compare
 from genbench.leaderboard.pairs import error_of, paired_error
 from genbench.leaderboard.ranks import ranks
-from genbench.storage.log_probs import Column, Items, Lookup
+from genbench.storage.items import Column, Items, Lookup
 
 N = 800
 BITS = 64 * math.log(2)

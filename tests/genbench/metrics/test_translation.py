@@ -48,6 +48,8 @@ def test_errors_are_root_mean_squares_against_the_pair_and_against_the_source():
     back = torch.tensor([[0, 0], [0, 1]], dtype=torch.uint8)[:, None, None]
     score = CycleError().compute(translated_parts(cycled=back))["cycle_error"]
     assert score.value == pytest.approx(0.5), "one of four values is off by the whole range of the source"
+    assert score.parts.mean().item() == pytest.approx(0.5)
+    assert score.parts.std().item() / math.sqrt(2) == pytest.approx(score.stderr), "errors are those of the parts"
     with pytest.raises(Unsupported, match="has no pairs"):
         PairedError().compute(translated_parts(dataset=data.thin2bold(), translated=near))
     for metric in (PairedError(), CycleError(), ClassKept()):

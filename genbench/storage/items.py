@@ -1,6 +1,8 @@
-"""Log-probabilities item by item, kept beside the rows that are their means, so that models are compared in pairs.
+"""What held-out items add to a number, one by one, kept beside the rows, so that models are compared in pairs.
 
-``log_probs/MODEL.npz`` in a results folder holds those of the newest rows of a model: float32, compressed.
+``log_probs/MODEL.npz`` in a results folder holds the log-probabilities behind the newest rows of a model, and
+``parts/MODEL.COLUMN.npz`` the parts of another number of the same items, as errors of reconstruction: float32,
+compressed.
 """
 
 from __future__ import annotations
@@ -20,13 +22,15 @@ from genbench.storage.results import Result
 if TYPE_CHECKING:
     import numpy as np
 
-FOLDER = "log_probs"
 FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The row that a column's number stood in: its protocol and value, and how many nats one unit of it is."""
+    """The row that a column's number stood in: its protocol and value, and how many nats one unit of it is.
+
+    Parts are in the column's own unit: `nats` is 1 then.
+    """
 
     protocol: str
     value: float
@@ -35,10 +39,11 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """The log-probabilities (n,) in nats that one model, by its version and seed, gives the items of a benchmark.
+    """The values (n,) of one model, by its version and seed, for the items of a benchmark.
 
-    `error` is a standard error in nats that all of them share, as that of a log Z; `columns` the rows that are means of
-    them, up to a constant that is the same for all models.
+    They are log-probabilities in nats, `log_probs`, or else the parts of the one number that `columns` names. `error`
+    is a standard error that all of them share, as that of a log Z; `columns` are the rows that are means of them, up to
+    a constant that is the same for all models.
     """
 
     benchmark: str
@@ -48,6 +53,12 @@ class Items:
     error: float
     columns: Mapping[str, Column]
     values: np.ndarray = field(repr=False)
+    log_probs: bool = True
+
+    @property
+    def path(self) -> str:
+        """Where they lie in a results folder."""
+        return _path(self.model, self.seed, None if self.log_probs else next(iter(self.columns)))
 
     def belong_to(self, row: Result) -> bool:
         """Whether a row is the mean of these very items."""
@@ -58,6 +69,14 @@ class Items:
         return column is not None and (column.protocol, column.value) == (row.protocol, row.value)
 
 
+def behind(rows: Mapping[Result, float], values: np.ndarray, error: float = 0.0, log_probs: bool = True) -> Items:
+    """The items behind one model's rows, each of which has a unit of so many nats (1 for parts)."""
+    first = next(iter(rows))
+    columns = {row.column: Column(row.protocol, row.value, nats) for row, nats in rows.items() if row.value is not None}
+    about = first.benchmark, first.model, first.model_version, first.seed
+    return Items(*about, error, columns, values, log_probs)
+
+
 def save(folder: Path, items: Items) -> None:
     """Write the items of a model below a results folder, in place of those of the same model and seed before.
 
@@ -65,9 +84,9 @@ def save(folder: Path, items: Items) -> None:
     """
     import numpy as np
 
-    path = folder / FOLDER / _name(items.model, items.seed)
+    path = folder / items.path
     columns = dict(items.columns)
-    before = _read(path) if path.is_file() else None
+    before = _read(path, items.log_probs) if path.is_file() else None
     values = items.values.astype(np.float32)
     if before is not None and _same(before, items) and np.array_equal(before.values, values):
         columns = dict(before.columns) | columns
@@ -76,7 +95,11 @@ def save(folder: Path, items: Items) -> None:
 
     def into(part: Path) -> None:
         with part.open("wb") as file:
-            np.savez_compressed(file, log_prob=values, about=np.array(json.dumps(about, sort_keys=True)))
+            arrays: dict[str, Any] = {
+                _array(items.log_probs): values,
+                "about": np.array(json.dumps(about, sort_keys=True)),
+            }
+            np.savez_compressed(file, **arrays)
 
     atomic.write(path, into)
 
@@ -90,21 +113,26 @@ class Lookup:
 
     def of(self, row: Result) -> Items | None:
         """The items whose mean a row is; None where they are not kept, or their file is damaged."""
-        if not row.kind:
-            return None
         return next((items for items in self._candidates(row) if items is not None and items.belong_to(row)), None)
 
     def _candidates(self, row: Result) -> Iterator[Items | None]:
         yield from self._given
         for folder in self._folders:
-            path = folder / FOLDER / _name(row.model, row.seed)
+            path = folder / _path(row.model, row.seed, None if row.kind else row.column)
             if path not in self._files:
-                self._files[path] = _read(path) if path.is_file() else None
+                self._files[path] = _read(path, bool(row.kind)) if path.is_file() else None
             yield self._files[path]
 
 
-def _name(model: str, seed: int) -> str:
-    return file_name(model) + (f"@{seed}" if seed else "") + ".npz"
+def _path(model: str, seed: int, column: str | None) -> str:
+    """Where a model's log-probabilities, or the parts of a column, lie in a results folder."""
+    name = file_name(model) + (f"@{seed}" if seed else "")
+    return f"log_probs/{name}.npz" if column is None else f"parts/{name}.{file_name(column)}.npz"
+
+
+def _array(log_probs: bool) -> str:
+    """The name of the values in a file."""
+    return "log_prob" if log_probs else "parts"
 
 
 def _same(first: Items, second: Items) -> bool:
@@ -112,18 +140,19 @@ def _same(first: Items, second: Items) -> bool:
     return all(getattr(first, name) == getattr(second, name) for name in own)
 
 
-def _read(path: Path) -> Items | None:
+def _read(path: Path, log_probs: bool) -> Items | None:
     import numpy as np
 
     from genbench.storage import npz
 
     try:
-        arrays = npz.read(path, ("log_prob", "about"), mmap=False)
+        array = _array(log_probs)
+        arrays = npz.read(path, (array, "about"), mmap=False)
         about: dict[str, Any] = json.loads(str(arrays["about"]))
         columns = {str(name): Column(**column) for name, column in about.pop("columns").items()}
-        values = arrays["log_prob"].astype(np.float64)
+        values = arrays[array].astype(np.float64)
         if about.pop("format") != FORMAT or values.ndim != 1 or not np.isfinite(values).all():
             return None
-        return Items(columns=columns, values=values, **about)
+        return Items(columns=columns, values=values, log_probs=log_probs, **about)
     except (DataError, ValueError, TypeError, KeyError, AttributeError, OSError, zipfile.BadZipFile):
         return None

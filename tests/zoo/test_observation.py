@@ -71,6 +71,22 @@ def test_half_of_the_mass_lies_on_either_side_of_the_median(levels):
     assert (upto[rows, (median - 1).clamp(min=0)][median > 0] <= 0.5 + 1e-3).all()
 
 
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_without_latents_no_constant_that_is_far_off_fits_the_items_better(levels):
+    model = observation_model(levels)
+    x = (torch.rand(400, 1, 1, 2, generator=torch.Generator().manual_seed(0)) ** 3 * levels).to(torch.uint8)
+    start = model.without_latents(x)
+
+    def fit(parameters):
+        return model.log_prob(parameters.expand(400, *parameters.shape), x).mean()
+
+    assert start.shape == (model.numbers, 1, 1, 2)
+    for change in (1.2, -1.2):
+        moved = start.clone()
+        moved[-1] += change
+        assert fit(start) > fit(moved)
+
+
 def test_extreme_parameters_keep_values_and_gradients_finite():
     model = DiscretizedLogistic(256)
     parameters = torch.tensor([[50.0, -50.0], [-50.0, -50.0], [0.0, 50.0]]).view(3, 2, 1, 1, 1).requires_grad_()

@@ -131,6 +131,19 @@ def test_trains_on_data_of_any_size(spec):
     assert capabilities(model) == ("log_prob", "truncation", "reconstruction", "latent", "training")
 
 
+@pytest.mark.parametrize("levels", [2, 256])
+def test_a_plain_decoder_starts_with_what_the_data_say_of_each_dimension(levels):
+    spec = SampleSpec((1, 2, 2), levels)
+    data = (torch.rand(300, 1, 2, 2, generator=torch.Generator().manual_seed(0)) ** 4 * levels).to(torch.uint8)
+    model = VAE(spec, Config(features=0, dropout=0.0, lowest=0.0, steps=1))
+    model.start_without_latents(data)
+    torch.nn.init.zeros_(model.decoder[0][-1].weight)
+    said = model.parameters_given(torch.randn(3, 16)).log_softmax(1)
+    expected = model.observation.without_latents(data)
+    assert torch.allclose(said, expected.log_softmax(0).expand_as(said), atol=1e-5)
+    assert model.encoded_from(data).min() == 0
+
+
 def test_configurations_are_checked():
     with pytest.raises(ValueError, match="dropout"):
         Config(dropout=1.0)

@@ -23,7 +23,7 @@ def test_weights_are_the_joint_less_the_proposal(latents, hidden):
     torch.manual_seed(3)
     got = model.log_weights(x, k)
     torch.manual_seed(3)
-    given, total, layers = model.centred(x)[None], 0.0, []
+    given, total, layers = model.encoded_from(x)[None], 0.0, []
     for conditional in model.recognition:
         mean, log_std = conditional(given)
         q = Normal(mean.expand(k, -1, -1), log_std.exp().expand(k, -1, -1))
@@ -54,7 +54,7 @@ def test_means_go_up_and_come_down_as_noise():
     model = IWAE2(SPEC, Config(latents=(3, 2), hidden=(8, 4)))
     with torch.no_grad():
         bottom = model.bottom(model.posterior_mean(STATES))
-        expected = model.recognition[0](model.centred(STATES))[0]
+        expected = model.recognition[0](model.encoded_from(STATES))[0]
     assert torch.allclose(bottom, expected, atol=1e-4)
 
 

@@ -34,7 +34,8 @@ class Config:
     the temperature at the first and from the middle of training on; it falls geometrically. `hidden`: units of each of
     the two hidden layers of encoder and decoder. `features`: units per dimension of x in the decoder's last hidden
     layer. `dropout`: chance of dropping a unit of the others while training. `decay`: weight decay. `steps`, `batch`,
-    `rate`: optimiser steps, items per step and initial rate.
+    `rate`: optimiser steps, items per step and initial rate. `lowest`: what the encoder sees of the lowest level; of
+    the highest it sees 1.
     """
 
     variables: int = 16
@@ -48,6 +49,7 @@ class Config:
     steps: int = 4000
     batch: int = 50
     rate: float = 3e-3
+    lowest: float = -1.0
 
     def __post_init__(self) -> None:
         if min(self.variables, self.hidden, self.features, self.steps, self.batch) < 1 or self.classes < 2:
@@ -94,7 +96,11 @@ class DiscreteVAE(LatentModel):
 
     def encode(self, x: Tensor) -> Tensor:
         """Log-probabilities of q(z|x): (n, variables, classes)."""
-        return self.encoder(self.centred(x)).unflatten(1, (self.config.variables, self.config.classes)).log_softmax(-1)
+        return (
+            self.encoder(self.encoded_from(x))
+            .unflatten(1, (self.config.variables, self.config.classes))
+            .log_softmax(-1)
+        )
 
     def parameters_given(self, z: Tensor) -> Tensor:
         """The parameters of p(x|z) for one-hot or relaxed z (n, variables, classes): (n, numbers, *shape)."""

@@ -36,6 +36,7 @@ class Config:
     decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial rate.
     `activation` of the networks: "silu" or "tanh". `features` = 0: a plain decoder with a map of its own for every
     dimension. `validation`: items of the train split that choose among the weights on the way; 0 takes the last.
+    `lowest`: what the recognition model sees of the lowest level; of the highest it sees 1.
     """
 
     layers: int = 2
@@ -51,6 +52,7 @@ class Config:
     rate: float = 2e-3
     activation: str = "silu"
     validation: int = 0
+    lowest: float = -1.0
 
     def __post_init__(self) -> None:
         if min(self.layers, self.latent, self.between, self.hidden, self.steps, self.batch) < 1:
@@ -119,6 +121,8 @@ class DLGM(GaussianLatentModel):
         The figures name the mean divergence of each layer, which is what the layer is told about x: `layer_1` is the
         lowest.
         """
+        if self.config.features == 0:
+            self.start_without_latents(dataset.train)
         rising = self.config.warmup * (budget.steps or self.config.steps)
         memory = Memory(step=0)
 
@@ -135,7 +139,7 @@ class DLGM(GaussianLatentModel):
 
     def encode(self, x: Tensor) -> RankOneGaussian:
         """q(xi^l|x) of every layer, the top one first: tensors (n, layers, latent)."""
-        outputs = self.recognition(self.centred(x)).reshape(len(x), 3, self.config.layers, self.config.latent)
+        outputs = self.recognition(self.encoded_from(x)).reshape(len(x), 3, self.config.layers, self.config.latent)
         mean, log_d, u = outputs.unbind(1)
         # No posterior needs to be narrower; without a floor a far-out item could give exp an overflow.
         return RankOneGaussian(mean, log_d.clamp(-6, 14), u)

@@ -71,9 +71,21 @@ class LatentModel(Model):
     def prepare(self, setting: Setting) -> None:
         self.importance_samples = setting.effort.importance_samples
 
-    def centred(self, x: Tensor) -> Tensor:
-        """Items (n, *shape) as values in [-1, 1]: (n, size)."""
-        return x.flatten(1).float() * (2 / (self.levels - 1)) - 1
+    def start_without_latents(self, x: Tensor) -> None:
+        """Let a plain decoder, of a map of its own for every dimension, begin with what items x (n, *shape) say of it.
+
+        Its last biases are what it would say of a dimension without latents, as Burda et al. (2016) start them: else
+        the first thousands of steps go into the mean of the data.
+        """
+        last, of_two_levels = self.decoder[0][-1], isinstance(self.decoder[1], LogOdds)
+        start = self.observation.without_latents(x.to(self.device)).flatten(1)
+        with torch.no_grad():
+            last.bias.copy_(start[1] - start[0] if of_two_levels else start.flatten())
+
+    def encoded_from(self, x: Tensor) -> Tensor:
+        """Items (n, *shape) as the values that the encoder sees, from the configuration's `lowest` to 1: (n, size)."""
+        lowest = self.config.lowest
+        return x.flatten(1).float() * ((1 - lowest) / (self.levels - 1)) + lowest
 
     def decoded(self, z: Tensor) -> Tensor:
         """The decoder's parameters of p(x|z) for what it takes, (n, latent): (n, numbers, *shape)."""

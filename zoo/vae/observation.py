@@ -10,6 +10,7 @@ Autoregressive Flow" (2016), and T. Salimans et al., "PixelCNN++" (2017), for th
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -29,6 +30,8 @@ class Observation(Protocol):
     def sample(self, parameters: Tensor, /) -> Tensor: ...
 
     def median(self, parameters: Tensor, /) -> Tensor: ...
+
+    def without_latents(self, x: Tensor, /) -> Tensor: ...
 
 
 def observation_model(levels: int) -> Observation:
@@ -56,6 +59,14 @@ class Softmax:
         """The smallest level with at least half of the mass up to it, uint8 (n, *shape)."""
         below = parameters.softmax(1).cumsum(1)[:, :-1] < 0.5
         return below.sum(1).to(torch.uint8)
+
+    def without_latents(self, x: Tensor, /) -> Tensor:
+        """What to say of a dimension if nothing is known but the items x (n, *shape): (numbers, *shape).
+
+        The log frequencies of its levels, with half an item of each beside those that were seen.
+        """
+        counts = torch.stack([(x == level).sum(0) for level in range(self.numbers)])
+        return ((counts + 0.5) / (len(x) + 0.5 * self.numbers)).log()
 
 
 class DiscretizedLogistic:
@@ -94,6 +105,15 @@ class DiscretizedLogistic:
     def median(self, parameters: Tensor, /) -> Tensor:
         """The level whose cell holds the location, uint8 (n, *shape)."""
         return self._level(self.location_and_scale(parameters)[0])
+
+    def without_latents(self, x: Tensor, /) -> Tensor:
+        """What to say of a dimension if nothing is known but the items x (n, *shape): (numbers, *shape).
+
+        The mean, and the scale of a logistic with their standard deviation, or with that of a cell's width if less.
+        """
+        values = (x.double() + 0.5) * (2 / self.levels) - 1
+        deviation = values.std(0, correction=0).clamp(min=2 / self.levels)
+        return torch.stack([values.mean(0), (deviation * math.sqrt(3) / math.pi).log() + 3]).float()
 
     def _level(self, y: Tensor) -> Tensor:
         return ((y + 1) / 2 * self.levels).floor().clamp(0, self.levels - 1).to(torch.uint8)

@@ -28,7 +28,8 @@ class Config:
     `activation` "silu" or "tanh". `features`: units per dimension of x in a further hidden layer of the decoder; 0 for
     the plain decoder of the paper, which has none. `dropout`: chance of dropping a unit of the others while training.
     `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial rate. `validation`:
-    items of the train split that choose among the weights on the way; 0 takes the last.
+    items of the train split that choose among the weights on the way; 0 takes the last. `lowest`: what the encoder sees
+    of the lowest level; of the highest it sees 1.
     """
 
     latent: int = 16
@@ -41,6 +42,7 @@ class Config:
     rate: float = 2e-3
     activation: str = "silu"
     validation: int = 0
+    lowest: float = -1.0
 
     def __post_init__(self) -> None:
         if min(self.latent, self.hidden, self.steps, self.batch) < 1 or min(self.features, self.validation) < 0:
@@ -63,13 +65,15 @@ class VAE(GaussianLatentModel):
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the ELBO; the loss is its negative in nats per dimension."""
+        if self.config.features == 0:
+            self.start_without_latents(dataset.train)
         split = validated(dataset, self.config.validation)
         options = Options(score=lambda x: -self.elbo(x).mean())
         return minimise(lambda x: -self.elbo(x).mean() / self.spec.size, self, split, budget, self.config, options)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x), each (n, latent)."""
-        mean, log_std = self.encoder(self.centred(x)).chunk(2, dim=1)
+        mean, log_std = self.encoder(self.encoded_from(x)).chunk(2, dim=1)
         # No posterior needs to be narrower; without a floor a far-out item could give exp an overflow.
         return mean, log_std.clamp(-7, 3)
 

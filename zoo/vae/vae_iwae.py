@@ -29,7 +29,8 @@ class Config:
     `latents`: dimensions of h1, h2, ... from the data upwards. `hidden`: units of each of the two tanh layers between x
     and h1, between h1 and h2, and so on, in either direction. `draws`: k. `decay`: weight decay. `steps`, `batch`,
     `rate`: optimiser steps, items per step and initial rate. `validation`: items of the train split that choose among
-    the weights on the way; 0 takes the last.
+    the weights on the way; 0 takes the last. `lowest`: what the first layer sees of the lowest level; of the highest it
+    sees 1.
     """
 
     latents: Sequence[int] = (50,)
@@ -40,6 +41,7 @@ class Config:
     batch: int = 50
     rate: float = 1e-3
     validation: int = 150
+    lowest: float = -1.0
 
     def __post_init__(self) -> None:
         if not self.latents or len(self.latents) != len(self.hidden):
@@ -99,13 +101,14 @@ class IWAE(GaussianLatentModel):
         def bound(x: Tensor) -> Tensor:
             return importance_weighted_bound(lambda k: self.log_weights(x, k), self.config.draws, at_once=10**6)
 
+        self.start_without_latents(dataset.train)
         options = Options(average=0.999, score=lambda x: -bound(x).mean(), at_once=50)
         split = validated(dataset, self.config.validation)
         return minimise(lambda x: -bound(x).mean() / self.spec.size, self, split, budget, self.config, options)
 
     def log_weights(self, x: Tensor, k: int) -> Tensor:
         """log p(x, h) - log q(h|x) for k draws h of q(h|x): (k, n), nats."""
-        given = self.centred(x)[None]  # (1, n, size): the first layer is computed once for all draws
+        given = self.encoded_from(x)[None]  # (1, n, size): the first layer is computed once for all draws
         layers, total = [], torch.zeros(k, len(x), device=x.device)
         for conditional in self.recognition:
             mean, log_std = conditional(given)
@@ -136,7 +139,7 @@ class IWAE(GaussianLatentModel):
 
     def posterior_mean(self, x: Tensor) -> Tensor:
         """The noise that leads to the means of q, layer by layer: (n, *latent_shape)."""
-        means, given = [], self.centred(x)
+        means, given = [], self.encoded_from(x)
         for conditional in self.recognition:
             given = conditional(given)[0]
             means.append(given)

@@ -81,13 +81,13 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
         "mnist-binary": {**BURDA, "steps": 80_000, "validation": 2000},
     },
     "vae-iwae": {
-        "mnist": {"steps": 40_000, "batch": 20, "validation": 1000},
+        "mnist": {"steps": 40_000, "batch": 20, "rate": 3e-3, "validation": 1000, "lowest": 0.0},
     },
     "vae-iwae-2": {
         "digits": {"latents": (32, 16), "hidden": (128, 64)},
         "mnist": {
             **{"latents": (100, 50), "hidden": (200, 100)},
-            **{"steps": 40_000, "batch": 20, "validation": 1000},
+            **{"steps": 40_000, "batch": 20, "rate": 3e-3, "validation": 1000, "lowest": 0.0},
         },
     },
     "vae-reinforce": {

@@ -10,7 +10,8 @@ CARDS = (
         "the train split handed in as if generated",
         family="anchor",
         benchmarks=("*",),
-        few_on=(GREY, BINARY),  # which have 1,000 train items
+        # There are fewer than 10,000 train items.
+        few_on=(GREY, BINARY, "weather", "strokes", "strokes-positions", "tones", "pendigits", "pendigits-positions"),
     ),
     ModelCard(
         "noise",

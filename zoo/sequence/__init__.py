@@ -78,6 +78,7 @@ CARDS = (
         reference="van den Oord et al., WaveNet: A Generative Model for Raw Audio",
         year=2016,
         benchmarks=("tones", "strokes"),
+        few_on=("tones",),  # 120 s
         capabilities=("log_prob", "truncation", "training"),
         deviations=(
             "no conditioning, and two blocks of narrow layers that see one short clip",

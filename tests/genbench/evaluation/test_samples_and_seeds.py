@@ -36,7 +36,7 @@ def test_few_samples_are_drawn_where_the_card_says_so_unless_n_is_named(tmp_path
     assert again.computed == [], "what is up to date is known by its own n"
     for n in (60, 10_000):
         assert benchmarks.load("digits", n=n).of(few).n == n
-    assert benchmarks.load("weather").of(few).n == benchmarks.find("weather").n
+    assert benchmarks.load("pose").of(few).n == benchmarks.find("pose").n
 
 
 def test_seeds_and_trainings_of_a_run_are_one_row_of_the_board(tmp_path, monkeypatch):

@@ -15,21 +15,22 @@ import click
 
 from genbench.errors import GenbenchError, InputError, ProcessLostError, RegistryError, way_to_install
 
+# Where each command is, and what it does: --help loads none of them.
 COMMANDS = {
-    "run": "genbench.cli.run:run",
-    "score": "genbench.cli.score:score",
-    "stats": "genbench.cli.score:stats",
-    "tradeoff": "genbench.cli.tradeoff:tradeoff",
-    "train": "genbench.cli.train:train",
-    "leaderboard": "genbench.cli.leaderboard:leaderboard",
-    "show": "genbench.cli.show:show",
-    "samples": "genbench.cli.pictures:samples",
-    "latent": "genbench.cli.pictures:latent",
-    "report": "genbench.cli.report:report",
-    "diff": "genbench.cli.leaderboard:diff",
-    "sanity": "genbench.cli.sanity:sanity",
-    "list": "genbench.cli.listing:list_command",
-    "check": "genbench.cli.check:check",
+    "run": ("genbench.cli.run:run", "Evaluate models on a benchmark, and rank them."),
+    "score": ("genbench.cli.score:score", "Compare two sets of images: FID, KID, precision, recall."),
+    "stats": ("genbench.cli.score:stats", "Keep the statistics of a set of images for score."),
+    "tradeoff": ("genbench.cli.tradeoff:tradeoff", "Draw quality against diversity under truncation."),
+    "train": ("genbench.cli.train:train", "Train models and keep their checkpoints."),
+    "leaderboard": ("genbench.cli.leaderboard:leaderboard", "Print the ranked boards of results folders."),
+    "show": ("genbench.cli.show:show", "Show what is known of a model, benchmark or metric."),
+    "samples": ("genbench.cli.pictures:samples", "Draw samples of a model as a picture."),
+    "latent": ("genbench.cli.pictures:latent", "Walk in the latent space of a model."),
+    "report": ("genbench.cli.report:report", "Write the boards as one page of HTML."),
+    "diff": ("genbench.cli.leaderboard:diff", "Compare two results folders, or two dates of one."),
+    "sanity": ("genbench.cli.sanity:sanity", "Show which faults the metrics of a benchmark see."),
+    "list": ("genbench.cli.listing:list_command", "List what can be named."),
+    "check": ("genbench.cli.check:check", "Hold a model to the generator contract."),
 }
 PROMISE = "what was finished is kept, and the same command goes on from there"
 
@@ -47,9 +48,13 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         with plain_warnings(), terminable():

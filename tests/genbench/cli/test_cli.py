@@ -207,6 +207,9 @@ def test_every_command_has_help_with_an_example():
     for name in COMMANDS:
         text = call(name, "--help").stdout
         assert "Example: genbench " + name in text
+    overview = call("--help").stdout
+    for name, (_, summary) in COMMANDS.items():
+        assert f"  {name:<12} {summary}\n" in overview, "whole, on one line"
 
 
 def test_an_installed_third_party_model_stands_on_the_board(tmp_path):

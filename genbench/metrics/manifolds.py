@@ -64,8 +64,8 @@ class RealManifold:
     def of(cls, real: Array, k: int | None = 3, density_k: int | None = 5) -> RealManifold:
         r = as_matrix("real", real)
         wanted = _wanted(k, density_k, len(r))
-        points = nearest.prepared(r, r, max(wanted))[0]
         reach = 0 if k is None else min(NEIGHBOURS_PER_K * k, len(r) - 1)
+        points = nearest.prepared(r, r, max(wanted), reach=reach)[0]
         own = torch.arange(len(r), device=r.device)
         distances, candidates = nearest.kth_distances(points, points, sorted(set(wanted)), own, reach)
         around = None if k is None or not _enough(len(r), k) else Around.of(points, candidates, reach)
@@ -91,13 +91,13 @@ def manifold_metrics(
     if r.shape[1] != f.shape[1]:
         raise InputError(f"real has {r.shape[1]} features and fake {f.shape[1]}; they must be the same")
     manifold = known or RealManifold.of(r, k, density_k)
-    first, second = nearest.prepared(r, f, max(wanted))
+    reach = 0 if k is None else min(NEIGHBOURS_PER_K * k, len(f) - 1)
+    first, second = nearest.prepared(r, f, max(wanted), reach=reach)
 
     inner: list[Balls | Reached] = []
     outer: list[Balls | Reached] = []
     around = of_reals = of_fakes = None
     if k is not None:
-        reach = min(NEIGHBOURS_PER_K * k, len(f) - 1)
         own = torch.arange(len(f), device=f.device)
         radii, candidates = nearest.kth_distances(second, second, [k], own, reach)
         inner.append(precise := Balls(manifold.radii[k]))

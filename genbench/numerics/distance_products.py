@@ -250,10 +250,12 @@ def _sparse_rate(rows: Tensor) -> float:
     return _seconds(lambda: sparse_products(rows, rows, row, column)) / (len(pairs) * rows.shape[1])
 
 
-def choose(frame: Frame, first: Tensor, second: Tensor, k: int) -> Route:
+def choose(frame: Frame, first: Tensor, second: Tensor, k: int, reach: int = 0) -> Route:
     """The route that should settle the k nearest neighbours among sets (n, D) and (m, D) soonest.
 
-    The sample shows how many more than k pairs each route leaves open, which are then looked at one by one.
+    The sample shows how many more than k pairs each route leaves open, which are then looked at one by one. Where an
+    error is to come, so are those as near as the `reach`-th neighbour, by routes that round: of either set among
+    itself, and in the balls around both.
     """
     dim = first.shape[1]
     work = float(len(first)) * len(second) * dim
@@ -264,7 +266,9 @@ def choose(frame: Frame, first: Tensor, second: Tensor, k: int) -> Route:
     columns = frame.shift(second[:: -(-len(second) // 4096)])
     squares = rows.square().sum(1)[:, None] + columns.square().sum(1) - 2 * rows @ columns.T
     # The row itself may be among the columns.
-    reach = squares.kthvalue(min(k + 1, squares.shape[1]), dim=1).values[:, None]
+    near, far = (
+        squares.kthvalue(min(count + 1, squares.shape[1]), dim=1).values[:, None] for count in (k, max(k, reach))
+    )
     best, least = Route("float32"), torch.inf
     for name, seconds in speed.routes.items():
         if name == "int8" and dim > 2**16:
@@ -274,14 +278,16 @@ def choose(frame: Frame, first: Tensor, second: Tensor, k: int) -> Route:
         gaps = [Points(x, small, route, 0).gap[: len(x)] for x in (rows, columns)]
         # In a larger set the k-th neighbour is nearer, where each window of the same width holds more for every one.
         window = (gaps[0][:, None] + gaps[1]) / 2
-        open_pairs = float((squares <= reach + window).sum(1).double().mean())
+        open_pairs = float((squares <= near + window).sum(1).double().mean())
+        if reach and name != "float32":
+            open_pairs += 3 * float((squares <= far + window).sum(1).double().mean())
         cost = work * seconds + len(first) * open_pairs * dim * speed.pair
         if cost < least:
             best, least = route, cost
     if math.isfinite(speed.sparse) and "float32" in speed.routes:
         half = LEARNT // 2
         sample = torch.cat([frame.shift(x[:: -(-len(x) // half)]) for x in (first, second)])
-        return _sifted(sample, (rows, columns), reach, speed, least / work) or best
+        return _sifted(sample, (rows, columns), near, speed, least / work) or best
     return best
 
 

@@ -33,14 +33,19 @@ def exact_distances(rows: Tensor, columns: Tensor) -> Tensor:
     return torch.cdist(rows, columns, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def prepared(first: Tensor, second: Tensor, k: int, route: Route | None = None) -> tuple[Points, Points]:
-    """Two sets of points (n, D) in one frame and encoded for one route, the fastest for k neighbours if None."""
+def prepared(
+    first: Tensor, second: Tensor, k: int, route: Route | None = None, reach: int = 0
+) -> tuple[Points, Points]:
+    """Two sets of points (n, D) in one frame and encoded for one route.
+
+    If None, the fastest for k neighbours, and for as many as `reach` where an error is to come.
+    """
     if first.shape[1] != second.shape[1]:
         raise InputError(f"real has {first.shape[1]} features and fake {second.shape[1]}; they must be the same")
     if first.dtype != second.dtype:
         first, second = first.double(), second.double()
     frame = Frame.around(first, second)
-    route = route or distance_products.choose(frame, first, second, k)
+    route = route or distance_products.choose(frame, first, second, k, reach)
     points = Points(first, frame, route, BUDGET // 4)
     return points, points if second is first else Points(second, frame, route, BUDGET // 4)
 

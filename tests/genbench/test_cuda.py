@@ -103,7 +103,7 @@ def test_neighbours_and_balls(device, route, monkeypatch):
         monkeypatch.setattr(
             distance_products,
             "choose",
-            lambda frame, first, second, k: distance_products.Route.fitted(offered, frame.shift(first)),
+            lambda frame, first, second, k, reach: distance_products.Route.fitted(offered, frame.shift(first)),
         )
     there = metrics.manifold_metrics(x.to(device), y.to(device), k=3, density_k=5)
     for name in ("precision", "recall", "density", "coverage"):

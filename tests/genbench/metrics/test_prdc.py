@@ -94,7 +94,7 @@ def test_errors_do_not_depend_on_the_route(monkeypatch, name):
     real, fake = torch.randn(400, 64, generator=rng) * scales, torch.randn(350, 64, generator=rng) * scales[:350]
 
     def forced(name):
-        def choose(frame, first, second, k):
+        def choose(frame, first, second, k, reach):
             return Route.fitted(name, torch.cat([frame.shift(first[:200]), frame.shift(second[:200])]))
 
         monkeypatch.setattr(distance_products, "choose", choose)

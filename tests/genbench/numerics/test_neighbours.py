@@ -179,7 +179,7 @@ from genbench.numerics import nearest, distance_products
 from genbench.numerics.membership import Balls, memberships
 x = torch.randn(12_000, 128)
 nearest.BUDGET, nearest.TILE_ELEMENTS = 2**25, 2**18
-fit = lambda frame, first, second, k: distance_products.Route.fitted(sys.argv[1], frame.shift(first[:500]))
+fit = lambda frame, first, second, k, reach: distance_products.Route.fitted(sys.argv[1], frame.shift(first[:500]))
 distance_products.choose = fit
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 nearest.radii(x, 3)
@@ -200,13 +200,15 @@ def test_the_choice_of_route_weighs_speed_against_open_pairs(monkeypatch):
     frame = Frame.around(x)
     monkeypatch.setattr(distance_products, "SMALL", 0)
 
-    def choice(pair: float, **seconds: float) -> str:
+    def choice(pair: float, reach: int = 0, **seconds: float) -> str:
         monkeypatch.setattr(distance_products, "rates", lambda device: distance_products.Rates(seconds, pair))
-        return distance_products.choose(frame, x, x, 3).name
+        return distance_products.choose(frame, x, x, 3, reach).name
 
     assert choice(0.0, float32=4.0, bfloat16=2.0, int8=1.0) == "int8"
     assert choice(0.0, float32=4.0, bfloat16=2.0) == "bfloat16"
     assert choice(1e9, float32=4.0, bfloat16=2.0, int8=1.0) == "float32"
+    assert choice(100.0, float32=4.0, bfloat16=2.0) == "bfloat16", "few pairs are left open"
+    assert choice(100.0, 24, float32=4.0, bfloat16=2.0) == "float32", "an error looks up more"
 
 
 def test_the_machine_is_asked_once():

@@ -77,7 +77,7 @@ def test_standard_errors_see_the_same_pairs(monkeypatch):
     rng = torch.Generator().manual_seed(1)
     real, fake = draw("steep", 150, 40, rng).float(), 0.9 * draw("steep", 120, 40, rng).float()
     plain = manifold_metrics(real, fake)
-    monkeypatch.setattr(distance_products, "choose", lambda frame, x, y, k: sifting(x, y, 6))
+    monkeypatch.setattr(distance_products, "choose", lambda frame, x, y, k, reach: sifting(x, y, 6))
     sifted = manifold_metrics(real, fake)
     for name in ("precision", "recall", "density", "coverage"):
         assert getattr(sifted, name) == getattr(plain, name)

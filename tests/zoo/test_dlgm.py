@@ -164,16 +164,21 @@ def test_temperature_scales_the_noise_of_every_layer(tiny):
     assert torch.allclose(frozen, at_zero, atol=0.02)
 
 
-def test_the_slow_start_weighs_the_divergence_alone():
+@pytest.mark.parametrize("free", [0.0, 1000.0])
+def test_the_slow_start_weighs_the_divergence_alone_beyond_what_is_free(free):
     with scoped(7, "test"):
-        model = DLGM(TINY, Config(dropout=0.0))
-    values = []
+        model = DLGM(TINY, Config(dropout=0.0, free=free))
+    costs = []
     for weight in (0.0, 0.5, 1.0):
         with scoped(8, "test"), torch.no_grad():
-            values.append(model.elbo(STATES, weight))
-    divergence = model.encode(STATES).divergence().sum(1)
-    torch.testing.assert_close(values[0] - values[2], divergence)
-    torch.testing.assert_close(values[0] - values[1], 0.5 * divergence)
+            costs.append(model.cost(STATES, weight))
+    with scoped(8, "test"), torch.no_grad():
+        elbo = model.elbo(STATES).mean()
+    divergence = model.encode(STATES).divergence().sum(1).mean()
+    charged = divergence if free == 0 else torch.tensor(2 * free)
+    torch.testing.assert_close(costs[2] - costs[0], charged)
+    torch.testing.assert_close(costs[1] - costs[0], 0.5 * charged)
+    torch.testing.assert_close(-costs[0] - divergence, elbo)
 
 
 def test_reports_what_each_layer_is_told_and_offers_what_the_card_says():

@@ -9,7 +9,8 @@ other given x, at a cost linear in their number.
 References: D. Rezende, S. Mohamed and D. Wierstra, "Stochastic Backpropagation and Approximate Inference in Deep
 Generative Models" (2014), the rank-one root from its appendix; Y. Burda et al., "Importance Weighted Autoencoders"
 (2016), for the bound that `log_prob` reports; C. Sonderby et al., "Ladder Variational Autoencoders" (2016), for the
-slow start of the divergence, without which the upper layers are never used.
+slow start of the divergence, without which the upper layers are never used; D. Kingma et al., "Improved Variational
+Inference with Inverse Autoregressive Flow" (2016), for the nats that are free.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class Config:
     decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial rate.
     `activation` of the networks: "silu" or "tanh". `features` = 0: a plain decoder with a map of its own for every
     dimension. `validation`: items of the train split that choose among the weights on the way; 0 takes the last.
-    `lowest`: what the recognition model sees of the lowest level; of the highest it sees 1.
+    `free`: nats that a layer may say of x at no cost while training, as the mean over a minibatch. `lowest`: what the
+    recognition model sees of the lowest level; of the highest it sees 1.
     """
 
     layers: int = 2
@@ -52,13 +54,14 @@ class Config:
     rate: float = 2e-3
     activation: str = "silu"
     validation: int = 0
+    free: float = 0.0
     lowest: float = -1.0
 
     def __post_init__(self) -> None:
         if min(self.layers, self.latent, self.between, self.hidden, self.steps, self.batch) < 1:
             raise ValueError(f"numbers of layers, units, steps and items must be positive, got {self}")
-        if not 0 <= self.dropout < 1 or not 0 <= self.warmup <= 1 or self.decay < 0 or self.rate <= 0:
-            raise ValueError(f"dropout must be in [0, 1), warmup in [0, 1], decay >= 0 and rate > 0, got {self}")
+        if not 0 <= self.dropout < 1 or not 0 <= self.warmup <= 1 or min(self.decay, self.free) < 0 or self.rate <= 0:
+            raise ValueError(f"dropout must be in [0, 1), warmup in [0, 1], decay, free >= 0 and rate > 0, got {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class DLGM(GaussianLatentModel):
 
         def loss(x: Tensor) -> Tensor:
             memory.step += 1
-            return -self.elbo(x, min(1.0, memory.step / (rising + 1))).mean() / self.spec.size
+            return self.cost(x, min(1.0, memory.step / (rising + 1))) / self.spec.size
 
         options = Options(memory=memory, score=lambda x: -self.elbo(x).mean())
         figures = minimise(loss, self, validated(dataset, self.config.validation), budget, self.config, options)
@@ -156,11 +159,21 @@ class DLGM(GaussianLatentModel):
         """The parameters of p(x|xi), which are T^0(h^1), for noise (n, layers * latent): (n, numbers, *shape)."""
         return self.decoded(self.states(xi)[-1])
 
-    def elbo(self, x: Tensor, weight: float = 1.0) -> Tensor:
-        """E_q[log p(x|xi)] - weight * sum_l KL(q(xi^l|x) || N(0, I)) with one draw of xi and closed KLs: (n,), nats."""
+    def terms(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """E_q[log p(x|xi)] (n,) with one draw of xi, and KL(q(xi^l|x) || N(0, I)) of each layer (n, layers), nats."""
         q = self.encode(x)
         xi = q.transform(torch.randn_like(q.mean)).flatten(1)
-        return self.observation.log_prob(self.parameters_given(xi), x) - weight * q.divergence().sum(1)
+        return self.observation.log_prob(self.parameters_given(xi), x), q.divergence()
+
+    def cost(self, x: Tensor, weight: float) -> Tensor:
+        """What training minimises over a minibatch (n, *shape), with the divergence at a weight: nats per item."""
+        given, divergences = self.terms(x)
+        return weight * divergences.mean(0).clamp(min=self.config.free).sum() - given.mean()
+
+    def elbo(self, x: Tensor) -> Tensor:
+        """The evidence lower bound with one draw of xi and closed divergences: (n,), nats."""
+        given, divergences = self.terms(x)
+        return given - divergences.sum(1)
 
     def log_weights(self, x: Tensor, k: int) -> Tensor:
         """log p(x, xi) - log q(xi|x) for k draws xi of q(xi|x): (k, n), nats."""

@@ -55,7 +55,13 @@ SMALL_TRANSLATOR = {
 MIDDLE_TRANSLATOR = {"steps": 6_000, "average": 0.999, "width": 16, "discriminator_width": 32, "patches": 2}
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
-    "gan": {"8": SMALL_PERCEPTRON, "28": MIDDLE_PERCEPTRON, "32": MIDDLE_PERCEPTRON, "64": {"steps": 100_000}},
+    "gan": {
+        # Where the generator is slower, the discriminator wins, and the minimax loss is flat.
+        "8": SMALL_PERCEPTRON,
+        "28": {**MIDDLE_PERCEPTRON, "rate": 1e-3, "discriminator_rate": 1e-3},
+        "32": {**MIDDLE_PERCEPTRON, "rate": 1e-3, "discriminator_rate": 1e-3},
+        "64": {"steps": 100_000, "rate": 1e-3, "discriminator_rate": 1e-3},
+    },
     "gan-nonsaturating": {
         **{"8": SMALL_PERCEPTRON, "28": MIDDLE_PERCEPTRON, "32": MIDDLE_PERCEPTRON, "64": {"steps": 100_000}}
     },

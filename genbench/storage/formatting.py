@@ -9,7 +9,7 @@ from genbench.storage.rows import Result
 MARKS: Mapping[str, str] = {"lower_bound": "<= ", "estimate": "~ "}
 ARROWS: Mapping[str, str] = {"lower": "↓", "higher": "↑", "zero": "→0"}
 ABSENT = "—"
-ROUNDING = 1e-8  # relative; smaller errors are those of the arithmetic
+ROUNDING = 1e-6  # relative; smaller errors are those of features in float32
 MOST_DECIMALS = 9
 LARGEST_PLAIN = 1e12  # larger numbers have an exponent
 

@@ -157,7 +157,9 @@ def _rows(metric: Metric, evidence: evidences.Evidence, subject: Subject) -> lis
         return subject.without(metric, "failed", faults[0], seconds)
     named = list(zip(metric.columns, outcomes, strict=True))
     evidence.nats |= {column.name: float(score.nats) for column, score in named if score.nats is not None}
-    evidence.parts |= {column.name: score.parts.double() for column, score in named if score.parts is not None}
+    evidence.parts |= {
+        column.name: score.parts.detach().cpu().double() for column, score in named if score.parts is not None
+    }
     return [subject.row(metric, column, score, seconds) for column, score in named]
 
 

@@ -46,26 +46,26 @@ def relative(features: torch.Tensor, expected: torch.Tensor) -> float:
     return float((features - expected).norm() / expected.norm())
 
 
-@pytest.mark.benchmark(group="inception")
+@pytest.mark.benchmark(group="Inception features of 32 images")
 def test_inception_of_genbench(benchmark, images, ours):
     measure(benchmark, ours, images)
     benchmark.extra_info["images"] = len(images)
 
 
-@pytest.mark.benchmark(group="inception")
+@pytest.mark.benchmark(group="Inception features of 32 images")
 def test_inception_of_genbench_in_bfloat16(benchmark, images, ours):
     """Slower where the processor has no instructions for it, of which users are warned."""
     reduced = InceptionFeatures(SPEC, ours.state, Options(precision="bfloat16"))
     assert relative(measure(benchmark, reduced, images).embeddings, ours(images).embeddings) < 0.03
 
 
-@pytest.mark.benchmark(group="inception")
+@pytest.mark.benchmark(group="Inception features of 32 images")
 def test_inception_of_torch_fidelity(benchmark, images, ours, weights):
     network = FeatureExtractorInceptionV3("its", ["2048"], str(weights))
     assert relative(measure(benchmark, network, images)[0], ours(images).embeddings) < 1e-4
 
 
-@pytest.mark.benchmark(group="inception")
+@pytest.mark.benchmark(group="Inception features of 32 images")
 def test_inception_of_pytorch_fid(benchmark, images, ours, weights, monkeypatch):
     """It resizes by the centres of pixels, and its features are others for that."""
     monkeypatch.setattr(pytorch_fid.inception, "load_state_dict_from_url", lambda *_, **__: torch.load(weights))
@@ -74,19 +74,19 @@ def test_inception_of_pytorch_fid(benchmark, images, ours, weights, monkeypatch)
     assert relative(theirs, ours(images).embeddings) > 1e-3
 
 
-@pytest.mark.benchmark(group="inception")
+@pytest.mark.benchmark(group="Inception features of 32 images")
 def test_inception_of_torchmetrics(benchmark, images, ours, weights):
     """It resizes by the centres of pixels, and its features are others for that."""
     network = NoTrainInceptionV3("its", ["2048"], str(weights))
     assert relative(measure(benchmark, network, images), ours(images).embeddings) > 1e-3
 
 
-@pytest.mark.benchmark(group="inception-resize")
+@pytest.mark.benchmark(group="resize to 299 x 299 of 32 images, 32 x 32")
 def test_resize_of_genbench(benchmark, images):
     measure(benchmark, resized, images, 299)
 
 
-@pytest.mark.benchmark(group="inception-resize")
+@pytest.mark.benchmark(group="resize to 299 x 299 of 32 images, 32 x 32")
 def test_resize_of_torch_fidelity(benchmark, images):
     def its(x: torch.Tensor) -> torch.Tensor:
         return (interpolate_bilinear_2d_like_tensorflow1x(x.float(), (299, 299), align_corners=False) - 128) / 128

@@ -61,19 +61,19 @@ def timed_once(benchmark, function, *args, **options):
     return benchmark.pedantic(function, args=args, kwargs=options, rounds=1, iterations=1)
 
 
-@pytest.mark.benchmark(group="kid")
+@pytest.mark.benchmark(group="KID of 10,000 and 10,000 features, D = 2048")
 def test_kid_of_genbench(benchmark, sets):
     """All pairs, and the standard error, which no peer gives."""
     timed_once(benchmark, kernel_distance, *sets)
 
 
-@pytest.mark.benchmark(group="kid")
+@pytest.mark.benchmark(group="KID of 10,000 and 10,000 features, D = 2048")
 def test_kid_of_genbench_in_subsets(benchmark, sets, rows):
     """The standard error included."""
     timed_once(benchmark, kernel_distance_subsets, *sets, rows=rows)
 
 
-@pytest.mark.benchmark(group="kid")
+@pytest.mark.benchmark(group="KID of 10,000 and 10,000 features, D = 2048")
 def test_kid_of_torch_fidelity(benchmark, sets, size, expected):
     options = {"kid_subset_size": size, "rng_seed": SEED, "verbose": False}
     theirs = timed_once(benchmark, kid_features_to_metric, *sets, **options)
@@ -84,7 +84,7 @@ def test_kid_of_torch_fidelity(benchmark, sets, size, expected):
     assert abs(ours.mean - whole) < 0.5 * ours.std
 
 
-@pytest.mark.benchmark(group="kid")
+@pytest.mark.benchmark(group="KID of 10,000 and 10,000 features, D = 2048")
 def test_kid_of_clean_fid(benchmark, sets, size, expected):
     """It draws subsets of its own."""
     cleanfid = pytest.importorskip("cleanfid.fid")
@@ -93,7 +93,7 @@ def test_kid_of_clean_fid(benchmark, sets, size, expected):
     assert abs(expected[1].mean - theirs) < expected[1].std
 
 
-@pytest.mark.benchmark(group="kid")
+@pytest.mark.benchmark(group="KID of 10,000 and 10,000 features, D = 2048")
 def test_kid_of_torchmetrics(benchmark, sets, size, expected):
     """It draws subsets of its own."""
     kid = pytest.importorskip("torchmetrics.image.kid")

@@ -41,12 +41,13 @@ def features(n: int, dim: int, kind: str) -> Pair:
 def sets(request) -> tuple[str, Pair]:
     n, kind = request.param.split("-")
     timed = request.config.getoption("--benchmark-enable")
-    return request.param, features(int(n), 2048, kind) if timed else features(100, 8, kind)
+    name = f"{int(n):,} and {int(n):,} {kind} features, D = 2048"
+    return name, features(int(n), 2048, kind) if timed else features(100, 8, kind)
 
 
 @pytest.fixture
 def pair(benchmark, sets) -> Pair:
-    benchmark.group = f"precision and recall, {sets[0]}"
+    benchmark.group = f"precision and recall of {sets[0]}"
     return sets[1]
 
 
@@ -87,12 +88,12 @@ def test_precision_recall_of_prdc(benchmark, pair, expected):
 
 
 def test_all_four_of_genbench(benchmark, sets):
-    benchmark.group = f"all four, {sets[0]}"
+    benchmark.group = f"precision, recall, density, coverage of {sets[0]}"
     benchmark.pedantic(manifold_metrics, sets[1], kwargs={"k": 5, "density_k": 5}, **ONCE)
 
 
 def test_all_four_of_prdc(benchmark, sets):
-    benchmark.group = f"all four, {sets[0]}"
+    benchmark.group = f"precision, recall, density, coverage of {sets[0]}"
     theirs = benchmark.pedantic(of_prdc, (*sets[1], 5), **ONCE | {"rounds": 1})
     ours = manifold_metrics(*sets[1], k=5, density_k=5)
     for name in ("precision", "recall", "density", "coverage"):
@@ -105,13 +106,13 @@ def large() -> Pair:
 
 
 @pytest.mark.skipif(not LARGE, reason="minutes; set GENBENCH_BENCH_LARGE=1")
-@pytest.mark.benchmark(group="precision and recall, 50000-decaying")
+@pytest.mark.benchmark(group="precision and recall of 50,000 and 50,000 decaying features, D = 2048")
 def test_large_precision_recall_of_genbench(benchmark, large):
     benchmark.pedantic(precision_recall, large, rounds=1, iterations=1)
 
 
 @pytest.mark.skipif(not LARGE, reason="minutes; set GENBENCH_BENCH_LARGE=1")
-@pytest.mark.benchmark(group="precision and recall, 50000-decaying")
+@pytest.mark.benchmark(group="precision and recall of 50,000 and 50,000 decaying features, D = 2048")
 def test_large_precision_recall_of_torch_fidelity(benchmark, large):
     """In its economical mode: the other needs 30 GB."""
     benchmark.pedantic(of_torch_fidelity, (*large, True), rounds=1, iterations=1)

@@ -32,18 +32,18 @@ def sets(request) -> tuple[torch.Tensor, torch.Tensor]:
     return features(n, dim, 1), features(n, dim, 2)
 
 
-@pytest.mark.benchmark(group="fid")
+@pytest.mark.benchmark(group="FID of 2,000 and 2,000 features, D = 512")
 def test_fid_of_genbench(benchmark, sets):
     """The standard error included, which no peer gives."""
     benchmark(frechet_distance, *sets)
 
 
-@pytest.mark.benchmark(group="fid")
+@pytest.mark.benchmark(group="FID of 2,000 and 2,000 features, D = 512")
 def test_fid_of_genbench_without_error(benchmark, sets):
     benchmark(lambda: frechet_distance(*map(Moments.of, sets)))
 
 
-@pytest.mark.benchmark(group="fid")
+@pytest.mark.benchmark(group="FID of 2,000 and 2,000 features, D = 512")
 def test_fid_of_torch_fidelity(benchmark, sets):
     def fid() -> float:
         statistics = [metric_fid.fid_features_to_statistics(x) for x in sets]
@@ -52,31 +52,31 @@ def test_fid_of_torch_fidelity(benchmark, sets):
     assert benchmark(fid) == pytest.approx(frechet_distance(*sets), rel=1e-5)
 
 
-@pytest.mark.benchmark(group="precision-recall")
+@pytest.mark.benchmark(group="precision and recall of 2,000 and 2,000 features, D = 512")
 def test_precision_recall_of_genbench(benchmark, sets):
     benchmark(precision_recall, *sets)
 
 
-@pytest.mark.benchmark(group="precision-recall")
+@pytest.mark.benchmark(group="precision and recall of 2,000 and 2,000 features, D = 512")
 def test_precision_recall_of_prdc(benchmark, sets):
     real, fake = (x.double().numpy() for x in sets)
     theirs = benchmark(prdc.compute_prdc, real, fake, nearest_k=3)
     assert theirs["precision"] == pytest.approx(precision_recall(*sets).precision)
 
 
-@pytest.mark.benchmark(group="precision-recall")
+@pytest.mark.benchmark(group="precision and recall of 2,000 and 2,000 features, D = 512")
 def test_precision_recall_of_torch_fidelity(benchmark, sets):
     options = {"prc_neighborhood": 3, "prc_batch_size": 10000, "verbose": False}
     theirs = benchmark(metric_prc.prc_features_to_metric, *reversed(sets), **options)
     assert theirs["precision"] == pytest.approx(precision_recall(*sets).precision, abs=0.01)
 
 
-@pytest.mark.benchmark(group="inception-score")
+@pytest.mark.benchmark(group="Inception Score of 2,000 items, 512 classes")
 def test_inception_score_of_genbench(benchmark, sets):
     benchmark(inception_score, sets[0].softmax(1))
 
 
-@pytest.mark.benchmark(group="inception-score")
+@pytest.mark.benchmark(group="Inception Score of 2,000 items, 512 classes")
 def test_inception_score_of_torch_fidelity(benchmark, sets):
     theirs = benchmark(metric_isc.isc_features_to_metric, sets[0], splits=1, shuffle=False)
     assert np.isclose(theirs["inception_score_mean"], inception_score(sets[0].softmax(1), splits=1).mean)

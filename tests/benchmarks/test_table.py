@@ -32,6 +32,6 @@ def test_the_table_has_a_line_for_each_size_and_names_the_machine():
 
 def test_a_group_names_what_and_size():
     assert table.split("FID of 10,000 and 10,000 features, D = 2048") == ("FID", "10,000 and 10,000 features, D = 2048")
-    assert table.split("precision and recall, 2000-decaying") == ("precision and recall", "2000-decaying")
-    assert table.split("kid") == ("kid", "")
+    assert table.split("trace of the root, D = 2048") == ("trace of the root", "D = 2048")
+    assert table.split("resize") == ("resize", "")
     assert table.processor()

@@ -121,7 +121,7 @@ CARDS = (
         family="vae",
         reference="Rezende, Mohamed, Wierstra, Stochastic Backpropagation in Deep Generative Models",
         year=2014,
-        benchmarks=(GREY, BINARY),
+        benchmarks=(GREY, BINARY, MNIST_BINARY),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
         deviations=(
             "one map from features to levels shared by all pixels, and dropout",

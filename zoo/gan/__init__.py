@@ -208,7 +208,7 @@ CARDS = (
         family="gan",
         reference="Karras, Laine, Aila, A Style-Based Generator Architecture for GANs",
         year=2019,
-        benchmarks=(GREY,),
+        benchmarks=(GREY, MNIST),
         capabilities=("truncation", *LATENT),
         deviations=(SMALLER, UNPROGRESSIVE, EQUALISED, UNMIXED, AGAINST_MEMORY),
     ),

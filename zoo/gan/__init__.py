@@ -139,7 +139,7 @@ CARDS = (
         family="gan",
         reference=F_GAN,
         year=2016,
-        benchmarks=(GREY,),
+        benchmarks=(GREY, MNIST),
         capabilities=("truncation", *LATENT),
         deviations=(*F_GAN_DEVIATIONS, F_GAN_NOISE),
     ),

@@ -41,7 +41,7 @@ CARDS = (
         family="vae",
         reference="Kingma, Welling, Auto-Encoding Variational Bayes",
         year=2014,
-        benchmarks=(GREY, BINARY, MNIST_BINARY),
+        benchmarks=(GREY, BINARY, MNIST_BINARY, MNIST_DYNAMIC),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
         deviations=(
             "on the digits a decoder that shares one map from features to levels among all pixels, and dropout",

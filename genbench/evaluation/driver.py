@@ -127,10 +127,10 @@ def measure(metrics: Sequence[Metric], evidence: evidences.Evidence, subject: Su
     if processes.size() == 1:
         yield from map(rows, range(len(metrics)))
         return
-    make = lambda number: (rows(number), evidence.nats, evidence.parts)  # noqa: E731
+    make = lambda number: (rows(number), evidence.nats, evidence.item_parts)  # noqa: E731
     for metric_rows, nats, item_parts in processes.shared(len(metrics), make):
         evidence.nats |= nats
-        evidence.parts |= item_parts
+        evidence.item_parts |= item_parts
         yield metric_rows
 
 
@@ -157,7 +157,7 @@ def _rows(metric: Metric, evidence: evidences.Evidence, subject: Subject) -> lis
         return subject.without(metric, "failed", faults[0], seconds)
     named = list(zip(metric.columns, outcomes, strict=True))
     evidence.nats |= {column.name: float(score.nats) for column, score in named if score.nats is not None}
-    evidence.parts |= {
+    evidence.item_parts |= {
         column.name: score.parts.detach().cpu().double() for column, score in named if score.parts is not None
     }
     return [subject.row(metric, column, score, seconds) for column, score in named]

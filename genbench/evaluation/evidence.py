@@ -79,7 +79,7 @@ class Evidence:
         self.tell: Tell = tell or (lambda stage, done, total: None)
         self.clock = Clock()
         self.nats: dict[str, float] = {}  # by column, where its number is a mean over log_prob: nats of one unit
-        self.parts: dict[str, Tensor] = {}  # by column, where it is the mean of parts of the held-out items
+        self.item_parts: dict[str, Tensor] = {}  # by column, where it is the mean of parts of the held-out items
         self._parts: dict[Hashable, Any] = {}
 
     @property

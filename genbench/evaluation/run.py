@@ -237,8 +237,8 @@ def _items_behind(rows: list[Result], evidence: Evidence) -> Iterator[Items]:
         log_prob = evidence.log_prob
         yield items.behind(likelihoods, log_prob.values.numpy(), log_prob.error)
     for row in rows:
-        if row.column in evidence.parts and not row.kind:
-            yield items.behind({row: 1.0}, evidence.parts[row.column].numpy(), log_probs=False)
+        if row.column in evidence.item_parts and not row.kind:
+            yield items.behind({row: 1.0}, evidence.item_parts[row.column].numpy(), log_probs=False)
 
 
 def evaluate_generator(generator: Generator, task: Task, seed: int, name: str) -> tuple[list[Result], Evidence]:

@@ -51,8 +51,8 @@ class Heading:
 class Ranking:
     """One benchmark's current rows: `cells` by (model, least seed) and column, a sentence per group of rows left out.
 
-    `means` are the cells that stand for several seeds or trainings. `items` finds what each held-out item
-    adds to rows, by which they are compared in pairs.
+    `means` are the cells that stand for several seeds or trainings. `items` finds what each held-out item adds to
+    rows, by which they are compared in pairs.
     """
 
     benchmark: str

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,13 +35,14 @@ NOTE = (
 BLOCK_ELEMENTS = 2**22  # values of samples in float64 at once: 32 MB
 LARGE = 2 * DIRECTIONS  # features, above which the standard errors look at the leading directions first
 PANEL = 512  # columns; half of a symmetric matrix is enough for a quadratic form
+WITHIN_SPAN = 0.8  # samples of the smaller side per dimension, up to which their span is faster than their covariances
 
 
 def frechet_distance(real: Array | Moments, fake: Array | Moments) -> Estimate:
     """||m1 - m2||^2 + tr S1 + tr S2 - 2 tr (S1^1/2 S2 S1^1/2)^1/2 of features (n, D) or their Moments; at least 0.
 
-    Few features, no more than D on both sides together, are compared within their span, where no covariance is
-    needed. The standard error is that over the draw of the fake samples, the real ones held fixed, by the delta method,
+    Few features, no more than D on either side, are compared within their span, where no covariance is needed. The
+    standard error is that over the draw of the fake samples, the real ones held fixed, by the delta method,
     to two digits at least; it is None where `fake` is given as Moments. Raises InputError for different dimensions, for
     fewer than 2 samples and for values that are not finite.
     """
@@ -65,7 +66,7 @@ def frechet_influence(real: Array | Moments, fake: Array | Moments, y: Array | N
             raise InputError("give the samples as y whose influence is asked for: fake holds their moments only")
         x, y = _features(real), as_features("fake", fake)
         few = None if isinstance(x, Moments) else _within_the_span(x, y)
-        return few[1] if few else Comparison(_moments(x), Moments.of(y)).influence(y)
+        return few.influences[1] if few else Comparison(_moments(x), Moments.of(y)).influence(y)
     first = real if isinstance(real, Moments) else Moments.of(real)
     second = fake if isinstance(fake, Moments) else Moments.of(fake)
     return Comparison(first, second).influence(y)
@@ -79,7 +80,8 @@ class Compared:
     """The distance of two sides, and what their draws do to it; `stderr` is over the draw of the fake samples.
 
     A side that is known by its moments alone has no `samples`, and of one that is too large some stand for all; sides
-    of few samples are compared within their span and have no `moments`. `halves` give the moments of either side's.
+    of few samples are compared within their span and have no `moments`, but a known `real_stderr` over the draw of the
+    real items. `halves` give the moments of either side's.
     """
 
     distance: float
@@ -87,6 +89,7 @@ class Compared:
     moments: tuple[Moments, Moments] | None = None
     samples: tuple[Tensor | None, Tensor | None] = (None, None)
     halves: tuple[Halves, Halves] | None = None
+    real_stderr: float | None = None
 
     @cached_property
     def real_effect(self) -> DrawEffect | None:
@@ -108,6 +111,8 @@ class Compared:
     def total_stderr(self) -> float | None:
         """Over the draws of the fake samples and of the real items, where it is known."""
         real = self.samples[0]
+        if self.stderr is not None and self.real_stderr is not None:
+            return math.hypot(self.stderr, self.real_stderr)
         if self.stderr is None or self.moments is None or real is None:
             return None
         # An error of many features needs no second order, which costs more than all the rest.
@@ -222,7 +227,10 @@ def _some_of(samples: Tensor) -> Tensor:
 
 def _of_few(x: Tensor, y: Tensor) -> Compared | None:
     few = _within_the_span(x, y)
-    return few and Compared(few[0], _error(few[1], len(y)), samples=(x, y))
+    if few is None:
+        return None
+    real, fake = (_error(influence, len(influence)) for influence in few.influences)
+    return Compared(few.distance, fake, samples=(x, y), real_stderr=real)
 
 
 def _error(influence: Tensor, n: int) -> float:
@@ -234,22 +242,38 @@ def _match(real: int, fake: int) -> None:
         raise InputError(f"real has {real} features and fake {fake}; they must be the same")
 
 
-def _within_the_span(x: Tensor, y: Tensor) -> tuple[float, Tensor] | None:
-    """The distance, and the influence (n,) of the fake features; None where both together are more than D.
+class WithinSpan(NamedTuple):
+    """The distance, and the influence of the real items (n,) and of the fake samples (m,) on it."""
+
+    distance: float
+    influences: tuple[Tensor, Tensor]
+
+
+def _within_the_span(x: Tensor, y: Tensor) -> WithinSpan | None:
+    """The comparison of no more than D samples on either side; None for others.
 
     The distance and influence come from centred features X, Y over roots of n - 1: the trace is the nuclear norm of
     YX'. No matrix is larger than the features, nothing is squared, and no rank is to be found.
     """
-    _match(x.shape[1], y.shape[1])
-    if len(x) + len(y) > x.shape[1] or min(len(x), len(y)) < 2:
+    dim = x.shape[1]
+    _match(dim, y.shape[1])
+    smaller, larger = sorted((len(x), len(y)))
+    if smaller < 2 or smaller > WITHIN_SPAN * dim or larger > dim:
         return None
     (mean, real), (other, fake) = _centred(x), _centred(y.to(x.device))
-    shift, size = other - mean, len(fake) - 1
-    overlap = absolute(fake @ real.T, "svd")
-    squares = fake.square().sum(1)
-    distance = shift @ shift + real.square().sum() + squares.sum() - 2 * overlap.trace()
-    influence = 2 * size**0.5 * (fake @ shift) + size * (squares - overlap.diagonal())
-    return max(0.0, float(distance)), influence
+    shift = other - mean
+    left, singular, right = torch.linalg.svd(fake @ real.T, full_matrices=False)
+    sides = ((real, right.T, -shift), (fake, left, shift))
+    distance = shift @ shift + real.square().sum() + fake.square().sum() - 2 * singular.sum()
+    influences = [_influence_within(*side, singular) for side in sides]
+    return WithinSpan(max(0.0, float(distance)), (influences[0], influences[1]))
+
+
+def _influence_within(side: Tensor, vectors: Tensor, shift: Tensor, singular: Tensor) -> Tensor:
+    """The influence (n,) of centred samples (n, D) over the root of n - 1, by the singular vectors (n, r) of theirs."""
+    size = len(side) - 1
+    overlap = vectors.square() @ singular
+    return 2 * size**0.5 * (side @ shift) + size * (side.square().sum(1) - overlap)
 
 
 def _centred(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
 
@@ -16,7 +17,7 @@ from stand_in import evidence
 from genbench.contracts import Features
 from genbench.errors import DataError, InputError, Unsupported
 from genbench.metrics import Moments, MomentsBuilder
-from genbench.metrics.frechet import FrechetDistance, frechet_distance, frechet_influence
+from genbench.metrics.frechet import FrechetDistance, comparison_of, frechet_distance, frechet_influence
 from genbench.metrics.per_class import PerClassFid, frechet_distance_per_class
 from genbench.metrics.second_order import Alignment
 from genbench.metrics.unbiased_fid import FidInfinity, fid_infinity
@@ -150,12 +151,14 @@ def test_distance_agrees_with_scipy_and_torch_fidelity_on_full_rank(dim):
     assert distance == pytest.approx(theirs, rel=1e-9)
 
 
-@pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 17), (20, 10), (11, 19)])
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 17), (20, 10), (24, 30), (30, 24)])
 def test_few_features_give_the_distance_and_error_of_their_covariances(n, m):
     real, fake = features(n, 30, 1).double(), features(m, 30, 2, 1.2, 0.3).double()
     distance, by_moments = frechet_distance(real, fake), frechet_distance(Moments.of(real), fake)
     assert distance == pytest.approx(by_moments.value, rel=1e-10)
     assert distance.stderr == pytest.approx(by_moments.stderr, rel=1e-6)
+    total = comparison_of(real, fake).total_stderr
+    assert total == pytest.approx(math.hypot(distance.stderr, frechet_distance(fake, real).stderr), rel=1e-9)
     influence, other = frechet_influence(real, fake), frechet_influence(Moments.of(real), Moments.of(fake), fake)
     torch.testing.assert_close(influence, other, rtol=1e-6, atol=1e-6)
     # Embedded in the span of both, the covariances are small, but singular still: the nuclear norm itself.

@@ -18,9 +18,10 @@ made of it. The errors work on neighbours and members that the run finds anyway.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,6 +38,7 @@ from genbench.numerics.nearest import Nearest
 HALF_SAMPLES = 32
 NEIGHBOURS_PER_K = 8  # of 8 k neighbours, fewer than k fall into a random half once in 10^4 or less, for k = 2 or more
 TIES = 1 + 2.0**-18  # squared distances this near count as equal where only a standard error hangs on them
+CHUNK = 2**15  # pairs that are compared with all limits of their centres at once
 WEIGHTS = (0.75, -0.25)  # P(B >= 1), -P(B >= 2) for a binomial B of two halves: the smoothed alternating sum
 
 
@@ -203,13 +205,21 @@ class Around:
         return Reached(self._in(frame)[:, -1] * TIES, nearest.scaled(radius, frame, up=False), "queries")
 
     def error(self, reached: Reached, frame: Frame, queries: int, k: int) -> float:
-        """The deviation of the share of queries that lie in any k-NN ball, between halves of these points."""
+        """The deviation of the share of queries that lie in any k-NN ball, between halves of these points.
+
+        All halves at once, each being a bit of a number.
+        """
         centre, query, squares = reached.pairs()
-        own, shares = self._in(frame), []
-        for half in _halves(len(self.indices), centre.device):
-            kth = (half[self.indices].cumsum(1) < k).sum(1, keepdim=True).clamp(max=own.shape[1] - 1)
-            limit = torch.where(half, own.gather(1, kth)[:, 0], -torch.inf)
-            shares.append(_share(query[squares <= limit[centre] * TIES], queries))
+        limits = self._in(frame) * TIES
+        halves = _halves(len(self.indices)).to(centre.device)
+        wide = _balls_of_halves(halves, self.indices, k)
+        query, order = query.sort()
+        balls = torch.cat([wide[c, _place(limits[c], s)] for c, s in _chunks(centre[order], squares[order])])
+        first = torch.ones_like(query, dtype=torch.bool)
+        first[1:] = query[1:] != query[:-1]
+        # Of every query the halves in any of whose balls it lies.
+        held = np.bitwise_or.reduceat(balls.cpu().numpy(), first.nonzero()[:, 0].cpu().numpy()) if len(query) else balls
+        shares = [float(((held >> half) & 1).sum()) / queries for half in range(HALF_SAMPLES)]
         return float(torch.tensor(shares).std(correction=1))
 
     def _in(self, frame: Frame) -> Tensor:
@@ -217,13 +227,38 @@ class Around:
         return (self.squares * frame.scale**2).float()
 
 
-def _halves(n: int, device: torch.device) -> list[Tensor]:
+def _halves(n: int) -> Tensor:
+    """By bit, which of the random halves of n points a point is in: int64 (n,)."""
     # Drawn on the CPU, whose generator gives the same halves on every machine.
     rng = seeding.generator("half-samples", n)
-    return [(torch.randperm(n, generator=rng) < n // 2).to(device) for _ in range(HALF_SAMPLES)]
+    halves = torch.zeros(n, dtype=torch.long)
+    for half in range(HALF_SAMPLES):
+        halves |= (torch.randperm(n, generator=rng) < n // 2).long() << half
+    return halves
 
 
-def _share(indices: Tensor, n: int) -> float:
-    hit = torch.zeros(n, dtype=torch.bool, device=indices.device)
-    hit[indices] = True
-    return float(hit.double().mean())
+def _balls_of_halves(halves: Tensor, neighbours: Tensor, k: int) -> Tensor:
+    """By bit, in which halves a point's k-NN ball reaches to at least its j-th neighbour: int64 (n, reach + 1).
+
+    `neighbours` (n, reach) are the nearest in the whole, nearest first. In halves that hold fewer than k of them the
+    ball reaches to the last; to what is beyond, none does.
+    """
+    reach = neighbours.shape[1]
+    balls = halves.new_zeros(len(halves), reach + 1)
+    at_least = [torch.zeros_like(halves) for _ in range(k)]  # the halves with 1, 2 ... k members among those before
+    for place in range(reach):
+        balls[:, place] = halves & ~at_least[-1]
+        member = halves[neighbours[:, place]]
+        for count in reversed(range(1, k)):
+            at_least[count] |= at_least[count - 1] & member
+        at_least[0] |= member
+    return balls
+
+
+def _place(limits: Tensor, squares: Tensor) -> Tensor:
+    """How many of the rising limits (p, reach) each of the squares (p,) is above."""
+    return (limits < squares[:, None]).sum(1)
+
+
+def _chunks(centre: Tensor, squares: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(centre.split(CHUNK), squares.split(CHUNK), strict=True)

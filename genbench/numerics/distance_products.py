@@ -30,16 +30,18 @@ from torch.nn.functional import pad
 
 from genbench.errors import InputError
 from genbench.numerics.polar import full_float32
-from genbench.numerics.sieve import Projected, principal_directions, sparse_products
+from genbench.numerics.sieve import ROUNDS, Projected, principal_directions, sparse_products
 
 Name = Literal["float32", "bfloat16", "int8"]
 ROUTES: tuple[Name, ...] = get_args(Name)
 GROUP = 32  # rows and columns come in multiples of this many, as kernels like them and group minima need them
 CHUNK = 2**20  # elements of the input that are shifted at once
+PANEL = 256  # rows of a square product that are multiplied at once
 UNIT = 2.0**-24  # the rounding of float32
 SLACK, TINY = 2.0**-19, 2.0**-100
 FARTHEST = 1e140  # from the centre, along any axis
 LEARNT, DIRECTIONS = 4096, (128, 192, 256, 384, 512)  # rows that directions are learnt from, and numbers of them
+GLANCE, HOPELESS = 512, 0.5  # rows that tell at first sight, and the share of pairs left by them, at which to give up
 OVERHEAD = 0.2  # what a sieve costs beside its products, as a share of those that it may spare
 SMALL = 2.0**33  # multiplications below which no route is worth a choice
 
@@ -145,6 +147,18 @@ class Products:
         if rows.is_cuda:
             return torch.mm(rows, columns.T, out_dtype=torch.float32)
         return result.copy_(rows @ columns.T)
+
+    def square(self, rows: Tensor) -> Tensor:
+        """The products of encoded rows (a, D) with themselves: in float32 half are made, and half copied."""
+        if self.route.name != "float32" or rows.is_cuda:
+            return self(rows, rows)
+        result = self.memory[: len(rows) ** 2].view(len(rows), len(rows))
+        with full_float32():
+            for start in range(0, len(rows), PANEL):
+                stop = start + PANEL
+                torch.mm(rows[start:stop], rows[start:].T, out=result[start:stop, start:])
+                result[stop:, start:stop] = result[start:stop, stop:].T
+        return result
 
     @property
     def factor(self) -> float:
@@ -269,9 +283,16 @@ def choose(frame: Frame, first: Tensor, second: Tensor, k: int, reach: int = 0) 
     near, far = (
         squares.kthvalue(min(count + 1, squares.shape[1]), dim=1).values[:, None] for count in (k, max(k, reach))
     )
-    best, least = Route("float32"), torch.inf
+    best, least = Route("float32"), work * speed.routes["float32"] + len(first) * k * dim * speed.pair
+    if math.isfinite(speed.sparse):
+        half = LEARNT // 2
+        sample = torch.cat([frame.shift(x[:: -(-len(x) // half)]) for x in (first, second)])
+        sifted, least = _sifted(sample, _Sieves(rows, columns, near, speed, work), least)
+        best = sifted or best
     for name, seconds in speed.routes.items():
-        if name == "int8" and dim > 2**16:
+        # Routes that round look up k pairs a row at least, and more for an error.
+        fewest = work * seconds + len(first) * (k + 3 * reach) * dim * speed.pair
+        if name == "float32" or fewest >= least or (name == "int8" and dim > 2**16):
             continue
         route = Route.fitted(name, torch.cat([rows, columns[:1024]]))
         small = Frame(torch.zeros_like(frame.centre), 1.0)
@@ -279,35 +300,58 @@ def choose(frame: Frame, first: Tensor, second: Tensor, k: int, reach: int = 0) 
         # In a larger set the k-th neighbour is nearer, where each window of the same width holds more for every one.
         window = (gaps[0][:, None] + gaps[1]) / 2
         open_pairs = float((squares <= near + window).sum(1).double().mean())
-        if reach and name != "float32":
+        if reach:
             open_pairs += 3 * float((squares <= far + window).sum(1).double().mean())
         cost = work * seconds + len(first) * open_pairs * dim * speed.pair
         if cost < least:
             best, least = route, cost
-    if math.isfinite(speed.sparse) and "float32" in speed.routes:
-        half = LEARNT // 2
-        sample = torch.cat([frame.shift(x[:: -(-len(x) // half)]) for x in (first, second)])
-        return _sifted(sample, (rows, columns), near, speed, least / work) or best
     return best
 
 
-def _sifted(sample: Tensor, pair: tuple[Tensor, Tensor], reach: Tensor, speed: Rates, least: float) -> Route | None:
-    """The float32 route behind a sieve, where it costs less than `least` for a coordinate of a pair; or None.
+@dataclass(frozen=True, eq=False, slots=True)
+class _Sieves:
+    """What sieves are judged by: rows (a, D) and columns (b, D) of both sets, the squared distances (a, 1) that matter,
+    and `work`, the multiplications of all products, at a machine's speed."""
 
-    The directions are learnt from a sample of rows. Of all numbers of them, the pair of sets (a, D), (b, D) shows how
-    many pairs are left within the squared distances `reach` (a, 1).
+    rows: Tensor
+    columns: Tensor
+    reach: Tensor
+    speed: Rates
+    work: float
+
+    def best(self, sample: Tensor, rounds: int, least: float) -> tuple[Route | None, float, float]:
+        """The route by directions of a sample (m, D), of all numbers of them, if it takes less than `least` seconds.
+
+        With the seconds, and the share of pairs that the most directions leave.
+        """
+        counts = [count for count in DIRECTIONS if 2 * count <= min(sample.shape)]
+        route, left = None, 1.0
+        if counts:
+            basis = principal_directions(sample, counts[-1], rounds)
+            u, v = self.rows @ basis, self.columns @ basis
+        for count in counts:
+            # Tiles have fewer columns than the sets, and the first of them are whole.
+            left = float((torch.cdist(u[:, :count], v[:, :count]).square() <= self.reach).double().mean())
+            cost = self.floor(count) + self.work * self.speed.sparse * left
+            if cost < least:
+                crowded = self.speed.routes["float32"] / self.speed.sparse
+                route, least = Route("float32", basis=basis[:, :count].contiguous(), crowded=crowded), cost
+        return route, least, left
+
+    def floor(self, count: int) -> float:
+        """The seconds of a sieve that leaves no pair."""
+        return self.work * self.speed.routes["float32"] * (count / self.rows.shape[1] + OVERHEAD)
+
+
+def _sifted(sample: Tensor, sieves: _Sieves, least: float) -> tuple[Route | None, float]:
+    """The float32 route behind a sieve and its seconds, where these are fewer than `least`; or None and `least`.
+
+    The directions are learnt from few rows of the sample first, and from all of it where that may repay the effort.
     """
-    (rows, columns), dim = pair, sample.shape[1]
-    counts = [count for count in DIRECTIONS if 2 * count <= min(dim, len(sample))]
-    if not counts:
-        return None
-    basis, crowded = principal_directions(sample, counts[-1]), speed.routes["float32"] / speed.sparse
-    best, u, v = None, rows @ basis, columns @ basis
-    for count in counts:
-        squares = torch.cdist(u[:, :count], v[:, :count]).square()
-        # Tiles have fewer columns than the sets, and the first of them are whole.
-        left = float((squares <= reach).double().mean())
-        cost = speed.routes["float32"] * (count / dim + OVERHEAD) + speed.sparse * left
-        if cost < least:
-            best, least = Route("float32", basis=basis[:, :count].contiguous(), crowded=crowded), cost
-    return best
+    route, seconds, left = sieves.best(sample[:: -(-len(sample) // GLANCE)], 1, least)
+    multiplications = sample.numel() * DIRECTIONS[-1] * (2 * ROUNDS + 3)
+    saving = seconds - sieves.floor(DIRECTIONS[0])
+    if left > HOPELESS or saving < multiplications * sieves.speed.routes["float32"]:
+        return route, seconds
+    finer, seconds, _ = sieves.best(sample, ROUNDS, seconds)
+    return finer or route, seconds

@@ -12,6 +12,7 @@ at least its k-th smallest value, and only groups whose minimum is within the li
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations, product
 
 import torch
 from torch import Tensor
@@ -169,6 +170,19 @@ class Nearest:
             if self._held > self.full:
                 self.compact()
 
+    def at_first_sight(self, tiles: Tiles, rows: slice, columns: slice, bounds: Tensor) -> Tensor:
+        """Limits (a,) of rows of which no tile was taken: by those columns of a tile (a, b) that a sieve puts nearest.
+
+        `bounds` are the sieve's. However far away these turn out to be, no more than what they reach can count.
+        """
+        minima, member = bounds.view(len(bounds), -1, self.size).min(2)
+        if minima.shape[1] < self.reach:
+            return self.limits[rows]
+        nearest, group = minima.topk(self.reach, dim=1, largest=False, sorted=False)
+        column = group * self.size + member.gather(1, group)
+        least = torch.where(nearest.isinf(), torch.inf, tiles.chosen(rows, columns, column))
+        return (least.amax(1) + self.window[rows]).clamp(max=FARTHEST)
+
     def compact(self) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, columns and lower bounds of the pairs that still count, by row and then by lower bound."""
         if not self._pairs:
@@ -201,27 +215,42 @@ def _search(rows: Points, columns: Points, own: Tensor | None, k: int, reach: in
     candidates = Nearest(rows, columns, k, reach)
     same = rows is columns
     tiles = Tiles(rows, columns, TILE_ELEMENTS)
-    for a in blocks(rows):
-        for b in blocks(columns):
-            if same and b.start < a.start:
-                continue
+    for a, b in _in_order(rows, columns):
+        bounds = tiles.bounds(a, b)
+        if bounds is None:
+            tile = tiles.whole(a, b)
+        else:
+            _leave_out(own, a, b, bounds)
             limits = candidates.limits[a, None]
-            # Until a first tile has set limits, everything may be near.
-            bounds = None if limits.amax() >= FARTHEST else tiles.bounds(a, b)
-            if bounds is None:
-                tile = tiles.whole(a, b)
-            else:
-                tile = tiles.some(a, b, bounds <= (torch.maximum(limits, candidates.limits[b]) if same else limits))
-            torch.add(columns.low[b], tile, alpha=tiles.factor, out=tile)
-            tile.add_(rows.low[a, None])
-            if own is not None:
-                mine = own[a]
-                here = ((mine >= b.start) & (mine < b.stop)).nonzero()[:, 0]
-                tile[here, mine[here] - b.start] = torch.inf
-            candidates.take(tile, a, b.start)
-            if same and b.start > a.start:
-                candidates.take(tile, b, a.start, by_column=True)
+            if limits[: len(rows) - a.start].amax() >= FARTHEST:
+                limits = candidates.at_first_sight(tiles, a, b, bounds)[:, None]
+            wanted = bounds <= (torch.maximum(limits, candidates.limits[b]) if same and a != b else limits)
+            tile = tiles.some(a, b, wanted)
+        torch.add(columns.low[b], tile, alpha=tiles.factor, out=tile)
+        tile.add_(rows.low[a, None])
+        _leave_out(own, a, b, tile)
+        candidates.take(tile, a, b.start)
+        if same and b.start > a.start:
+            candidates.take(tile, b, a.start, by_column=True)
     return candidates
+
+
+def _in_order(rows: Points, columns: Points) -> Iterator[tuple[slice, slice]]:
+    """The tiles; of a set against itself half, and first those on the diagonal, which give every row its limit."""
+    if rows is not columns:
+        yield from product(blocks(rows), blocks(columns))
+        return
+    own = blocks(rows)
+    yield from zip(own, own, strict=True)
+    yield from combinations(own, 2)
+
+
+def _leave_out(own: Tensor | None, a: slice, b: slice, tile: Tensor) -> None:
+    """Put the pairs of a row with itself infinitely far apart."""
+    if own is not None:
+        mine = own[a]
+        here = ((mine >= b.start) & (mine < b.stop)).nonzero()[:, 0]
+        tile[here, mine[here] - b.start] = torch.inf
 
 
 def _settle(rows: Points, columns: Points, candidates: Nearest, ks: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -27,16 +27,16 @@ UNIT = 2.0**-24  # the rounding of float32
 SLACK, TINY = 2.0**-19, 2.0**-100
 
 
-def principal_directions(rows: Tensor, count: int) -> Tensor:
+def principal_directions(rows: Tensor, count: int, rounds: int = ROUNDS) -> Tensor:
     """Directions (D, count) in which float32 rows (m, D) vary most, in falling order, orthonormal to within float32.
 
-    By subspace iteration: directions of nearly equal variance may be mixed, which costs a sieve nothing.
+    By rounds of subspace iteration: directions of nearly equal variance may be mixed, which costs a sieve nothing.
     """
     centred = rows - rows.mean(0)
     rng = seeding.generator("principal directions", rows.shape[1], count)
     basis = torch.randn(rows.shape[1], count, generator=rng).to(rows.device)
     with full_float32():
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             basis = torch.linalg.qr(centred.T @ (centred @ basis)).Q
         image = (centred @ basis).double()
     turn = torch.linalg.eigh(image.T @ image).eigenvectors.flip(1)

@@ -28,7 +28,10 @@ class Tiles:
 
     def whole(self, a: slice, b: slice) -> Tensor:
         """x.y / factor of all pairs of a tile: float32, until the next call."""
-        return self._product(self._codes(a), self.second.codes(b))
+        codes = self._codes(a)
+        if self.first is self.second and a == b:
+            return self._product.square(codes)
+        return self._product(codes, self.second.codes(b))
 
     def bounds(self, a: slice, b: slice) -> Tensor | None:
         """Lower bounds of the squares of a tile, until the next call; None without a sieve."""
@@ -47,6 +50,13 @@ class Tiles:
         if len(row):
             tile[row, column] = sparse_products(self._codes(a), self.second.codes(b), row, column)
         return tile
+
+    def chosen(self, a: slice, b: slice, column: Tensor) -> Tensor:
+        """Lower bounds (a, c) of the squares of some pairs of a tile, `column` (a, c) being their places in it."""
+        row = torch.arange(len(column), device=column.device).repeat_interleave(column.shape[1])
+        products = sparse_products(self._codes(a), self.second.codes(b), row, column.flatten()).view(column.shape)
+        low = self.first.low[a, None] + self.second.low[b][column]
+        return low + self.factor * products
 
     def _codes(self, a: slice) -> Tensor:
         if self._last is None or self._last[0] != a:

@@ -130,9 +130,21 @@ def test_a_sieve_is_chosen_by_what_it_leaves(monkeypatch):
         x, y = draw(kind, 900, 200, rng).float(), draw(kind, 900, 200, rng).float()
         return distance_products.choose(Frame.around(x, y), x, y, 3)
 
+    looked_at, learn = [], distance_products.principal_directions
+    monkeypatch.setattr(
+        distance_products,
+        "principal_directions",
+        lambda rows, *others: looked_at.append(len(rows)) or learn(rows, *others),
+    )
     assert choice("steep").basis.shape == (200, 16)
     assert choice("steep").crowded == 0.2
+    monkeypatch.setattr(distance_products, "GLANCE", 100)
     assert choice("isotropic").basis is None
+    assert looked_at.pop() == 100, "a few rows show that there is nothing to learn"
+    monkeypatch.setattr(distance_products, "HOPELESS", 1.0)
+    monkeypatch.setattr(distance_products, "ROUNDS", -1)
+    choice("isotropic")
+    assert looked_at[-2:] == [100, 1800], "where it may repay the effort, all rows are looked at"
     monkeypatch.setattr(distance_products, "rates", lambda device: distance_products.Rates(speed.routes, 10.0))
     assert math.isinf(distance_products.rates("cuda").sparse)
     assert choice("steep").basis is None, "a device without products of chosen pairs does without"

@@ -32,7 +32,7 @@ NOTE = (
     "errors hold the real items fixed; endless samples and real items would give a value from `low` to `high` (95 %), "
     "which is less, as FID is biased upwards"
 )
-BLOCK_ELEMENTS = 2**22  # values of samples in float64 at once: 32 MB
+BLOCK_ELEMENTS = 2**20  # values of samples in float64 at once: 8 MB
 LARGE = 2 * DIRECTIONS  # features, above which the standard errors look at the leading directions first
 PANEL = 512  # columns; half of a symmetric matrix is enough for a quadratic form
 WITHIN_SPAN = 0.8  # samples of the smaller side per dimension, up to which their span is faster than their covariances

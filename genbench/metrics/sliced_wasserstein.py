@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,8 +50,8 @@ def mind(real: Array, fake: Array, directions: int = 1000) -> Estimate:
     steps = _Steps.of(len(x), len(y), x.device)
     total, potential = 0.0, torch.zeros(len(y), dtype=torch.float64, device=x.device)
     for some in units.split(max(1, PROJECTED // max(len(x), len(y)))):
-        ordered = _projections(x, some, centre, dtype).sort(1).values
-        fakes, places = _projections(y, some, centre, dtype).sort(1)
+        ordered = _in_order(_projections(x, some, centre, dtype))[0]
+        fakes, places = _in_order(_projections(y, some, centre, dtype))
         squares, slopes = steps.compare(ordered, fakes)
         total += squares
         rising = _integral(fakes, slopes)
@@ -72,6 +73,15 @@ def _projections(x: Tensor, units: Tensor, centre: Tensor, dtype: torch.dtype) -
     for part in parts_of(x):
         projections[:, part] = units @ (x[part].to(dtype) - centre).T
     return projections
+
+
+def _in_order(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of `values` (L, n) sorted, and where they were: both (L, n)."""
+    if values.device.type != "cpu":
+        return values.sort(1)
+    # Where processors have instructions for it, numpy needs half of torch's time. The order of equal values is free.
+    places = torch.from_numpy(np.argsort(values.numpy(), axis=1))
+    return values.gather(1, places), places
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -6,6 +6,8 @@ pivoted Cholesky and the rest are eigenvalues of a small symmetric product; on a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import combinations_with_replacement
 from typing import Literal
 
 import numpy as np
@@ -23,6 +25,7 @@ Array = ArrayLike | Tensor
 Method = Literal["auto", "eigen", "polar"]
 EPSILON = torch.finfo(torch.float64).eps
 TINY = torch.finfo(torch.float64).tiny
+BLOCK = 256  # rows and columns of a matrix that are compared with their transpose at once
 PROBES = 16  # vectors, whose images are a tenth of what is expected with a chance of 1e-14
 TOLERANCE = 1e-6  # what of asymmetry or negative eigenvalues, relative to the largest entry, still counts as rounding
 
@@ -85,11 +88,35 @@ def _psd(name: str, a: Array) -> Tensor:
     scale = torch.maximum(matrix.amax((-2, -1)), -matrix.amin((-2, -1)))
     if not torch.isfinite(scale).all():
         raise InputError(f"{name} holds values that are not finite")
-    difference = matrix - matrix.mT
-    asymmetry = difference.amax((-2, -1))
+    asymmetry = _asymmetry(matrix)
     if (asymmetry > TOLERANCE * scale).any():
         raise InputError(f"{name} must be symmetric; average it with its transpose if it is so but for rounding")
-    return matrix - difference / 2 if asymmetry.any() else matrix
+    return _symmetrised(matrix) if asymmetry.any() else matrix
+
+
+def _mirrored_blocks(matrix: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The blocks above and on the diagonal of matrices (..., D, D), and those below, transposed; both are views.
+
+    A transposed matrix is slow to read whole.
+    """
+    blocks = [slice(start, start + BLOCK) for start in range(0, matrix.shape[-1], BLOCK)]
+    for i, j in combinations_with_replacement(blocks, 2):
+        yield matrix[..., i, j], matrix[..., j, i].mT
+
+
+def _asymmetry(matrix: Tensor) -> Tensor:
+    """The largest |a_ij - a_ji| of each matrix."""
+    return torch.stack([(upper - lower).abs().amax((-2, -1)) for upper, lower in _mirrored_blocks(matrix)]).amax(0)
+
+
+def _symmetrised(matrix: Tensor) -> Tensor:
+    """The mean of each matrix and its transpose."""
+    means = matrix.clone()
+    for upper, lower in _mirrored_blocks(means):
+        mean = (upper + lower) / 2
+        upper.copy_(mean)
+        lower.copy_(mean)
+    return means
 
 
 def _indefinite(name: str) -> InputError:

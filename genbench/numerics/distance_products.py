@@ -287,7 +287,7 @@ def choose(frame: Frame, first: Tensor, second: Tensor, k: int, reach: int = 0) 
     if math.isfinite(speed.sparse):
         half = LEARNT // 2
         sample = torch.cat([frame.shift(x[:: -(-len(x) // half)]) for x in (first, second)])
-        sifted, least = _sifted(sample, _Sieves(rows, columns, near, speed, work), least)
+        sifted, least = _sifted(sample, _Sieves(rows, columns, far, speed, work), least)
         best = sifted or best
     for name, seconds in speed.routes.items():
         # Routes that round look up k pairs a row at least, and more for an error.

@@ -109,7 +109,13 @@ class Task:
 
     @cached_property
     def _with_few(self) -> Task:
-        task = dataclasses.replace(self, n=FEW)
+        return self.at_most(FEW)
+
+    def at_most(self, n: int) -> Task:
+        """The same task with no more samples than n."""
+        if self.n <= n:
+            return self
+        task = dataclasses.replace(self, n=n)
         task.__dict__["reference"] = self.reference  # what is made of the real items is made once
         return task
 

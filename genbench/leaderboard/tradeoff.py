@@ -239,17 +239,22 @@ def _name_axes(figure: Figure, panels: Sequence[Any], view: View, alone: bool) -
 
 def _caption(curves: Mapping[str, Curve], features: str) -> str:
     tables = [curve.table for curve in curves.values()]
-    counts = sorted({int(n) for table in tables if "n" in table for n in table["n"]})
+    counts = _counts([curve for model, curve in curves.items() if model != REFERENCE])
+    real = ", ".join(_counts([curves[REFERENCE]] if REFERENCE in curves else []))
     seeds = sorted({int(seed) for table in tables if "seed" in table for seed in table["seed"]})
     kinds = [kind for kind in LINES if any(curve.truncation == kind for curve in curves.values())]
     sentences = [
-        f"n = {', '.join(f'{n:,}' for n in counts)} samples at each psi, seed {', '.join(map(str, seeds))}, "
-        f"features {features}.",
+        f"n = {', '.join(counts)} samples at each psi, seed {', '.join(map(str, seeds))}, features {features}.",
         *(f"{STROKES[kind]}: psi is {MEANINGS[kind]}." for kind in kinds),
         "Bands: 95 % over the draw of samples.",
-        *(["Star: real images."] if REFERENCE in curves else []),
+        *([f"Star: {real} real images."] if real else []),
     ]
     return textwrap.fill(" ".join(sentences), 112)
+
+
+def _counts(curves: Sequence[Curve]) -> list[str]:
+    """The numbers of samples behind curves, in rising order."""
+    return [f"{n:,}" for n in sorted({int(n) for curve in curves if "n" in curve.table for n in curve.table["n"]})]
 
 
 def _label_ends(figure: Figure, panel: Any, models: Mapping[str, Curve], view: View, infinity: float) -> None:

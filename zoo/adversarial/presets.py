@@ -48,7 +48,7 @@ SMALL_RESIDUAL = {
 MIDDLE_RESIDUAL = {"steps": 8_000, "batch": 32, "width": 8, "critic_steps": 1, "average": 0.999}
 MIDDLE_BIGGAN = {
     **{**MIDDLE_RESIDUAL, "steps": 6_000, "batch": 64, "embedding": 64},
-    **{"rate": 1e-4, "discriminator_rate": 4e-4, "critic_steps": 2},
+    **{"rate": 1e-4, "discriminator_rate": 4e-4, "critic_steps": 2, "noise": 0.1},
 }
 
 SMALL_TRANSLATOR = {

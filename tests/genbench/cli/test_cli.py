@@ -147,6 +147,13 @@ def test_a_model_without_truncation_is_a_point_of_the_picture(tmp_path):
     assert not (tmp_path / "tradeoff-dcgan-real-fid-is.png").exists(), "no Inception Score was asked for"
 
 
+def test_no_real_image_is_taken_twice_for_a_curve(tmp_path):
+    call("tradeoff", "dcgan", "--psi", "inf", "-n", 1100, "--metric", "recall", "--out", tmp_path)
+    table = pd.read_csv(tmp_path / "tradeoff-dcgan.csv").set_index("model")
+    assert table["n"].to_dict() == {"dcgan": 1100, "real": 1000}, "there are a thousand of them"
+    assert table["recall"]["real"] > 0.5
+
+
 def test_check_passes_the_zoo_and_lists_faults():
     assert call("check", "dcgan").stdout == "dcgan: ok; sample, truncation, latent, training\n"
     assert call("check", "ganimation").stdout.startswith("ganimation: ok"), "on its own board, where none is named"

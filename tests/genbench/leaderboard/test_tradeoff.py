@@ -68,7 +68,7 @@ def test_figures_are_seven_inches_wide_with_letters_of_eight_points_and_a_star_i
         stars = [line for line in panel.lines if line.get_marker() == "*"]
         assert [line.get_label() for line in stars] == ["real"]
     (caption,) = [text.get_text() for text in texts if "n = 1,000" in text.get_text()]
-    for part in ("seed 3", "digits-cnn", "threshold", "95 %"):
+    for part in ("seed 3", "digits-cnn", "threshold", "95 %", "Star: 1,000 real images."):
         assert part in caption.replace("\n", " ")
 
 

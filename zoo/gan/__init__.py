@@ -115,7 +115,7 @@ CARDS = (
         family="gan",
         reference="Gulrajani et al., Improved Training of Wasserstein GANs",
         year=2017,
-        benchmarks=(GREY,),
+        benchmarks=(GREY, MNIST),
         capabilities=("truncation", *LATENT),
         deviations=(
             *(DCGAN_CRITIC, "larger rates, for fewer steps", AVERAGED),

@@ -17,11 +17,10 @@ SMALL = 256  # dimensions of an item
 Settings = Mapping[str, Any]
 
 DEEP_NETWORK = {"hidden": 512, "features": 4, "dropout": 0.0, "steps": 20_000, "rate": 1e-3}
-# The networks of Burda et al. (2016), whose experiments the likelihoods are compared with; they see 0 and 1.
-BURDA = {
-    **{"latent": 50, "hidden": 200, "features": 0, "activation": "tanh", "dropout": 0.0, "decay": 0.0, "rate": 3e-3},
-    "lowest": 0.0,
-}
+# Encoders that see 0 and 1, decoders with a map of its own for every pixel.
+PLAIN = {"hidden": 200, "features": 0, "dropout": 0.0, "decay": 0.0, "rate": 3e-3, "lowest": 0.0}
+# The networks of Burda et al. (2016), whose experiments the likelihoods are compared with.
+BURDA = {**PLAIN, "latent": 50, "activation": "tanh"}
 LARGE_CODES = {"codes": 128, "size": 32, "width": 64, "dropout": 0.0, "decay": 0.01, "steps": 20_000, "rate": 1e-3}
 LARGE_PRIOR = {
     **{"prior_width": 128, "prior_blocks": 6, "prior_dropout": 0.1},
@@ -99,9 +98,13 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
         # Without free nats the upper layer is never used.
         "mnist-binary": {**BURDA, "between": 100, "free": 2.0, "steps": 60_000, "validation": 2000},
     },
-    "discrete-vae": {"mnist": {**DEEP_NETWORK, "variables": 32, "classes": 16}},
+    "discrete-vae": {
+        "mnist": {**DEEP_NETWORK, "variables": 32, "classes": 16},
+        "mnist-binary": {**PLAIN, "variables": 20, "classes": 10, "steps": 60_000},
+    },
     "discrete-vae-prior": {
         "mnist": {**DEEP_NETWORK, "variables": 32, "classes": 16, "prior_decay": 0.01, "prior_steps": 10_000},
+        "mnist-binary": {**PLAIN, "variables": 20, "classes": 10, "steps": 60_000},
     },
     # Images of two levels hold fewer nats to spend on codes.
     "vq-vae": {"digits-binary": {"codes": 16}, "mnist": LARGE_CODES},

@@ -109,7 +109,8 @@ def test_samples_follow_the_likelihood(tiny):
     assert ((counts - expected).square() / expected).sum() < stats.chi2.ppf(1 - 1e-5, 15)
 
 
-def test_training_cools_and_reconstructs(monkeypatch):
+@pytest.mark.parametrize("features", [8, 0])
+def test_training_cools_and_reconstructs(features, monkeypatch):
     """With 200 steps and 64 units the latents tell the items from every seed; with half of both, from some alone."""
     import zoo.vae.discrete_vae as module
 
@@ -117,7 +118,7 @@ def test_training_cools_and_reconstructs(monkeypatch):
     monkeypatch.setattr(module, "gumbel_softmax", lambda logits, t: temperatures.append(t) or draw(logits, t))
     spec, quarters = SampleSpec((1, 6, 6), 2), torch.eye(4, dtype=torch.uint8).reshape(4, 1, 2, 2)
     data = quarters.repeat_interleave(3, 2).repeat_interleave(3, 3).repeat(20, 1, 1, 1)
-    sizes = {"variables": 2, "classes": 4, "hidden": 64, "dropout": 0, "decay": 0}
+    sizes = {"variables": 2, "classes": 4, "hidden": 64, "features": features, "dropout": 0, "decay": 0}
     model = DiscreteVAE(spec, Config(**sizes, rate=1e-2, hottest=1.0, coldest=0.4))
     figures = model.fit(Dataset("quarters", spec, data, data), Budget(steps=200))
     assert temperatures[0] == 1.0

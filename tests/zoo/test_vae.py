@@ -144,6 +144,10 @@ def test_a_plain_decoder_starts_with_what_the_data_say_of_each_dimension(levels)
         said, expected = said.log_softmax(1), expected.log_softmax(1)
     assert torch.allclose(said, expected, atol=1e-5)
     assert model.encoded_from(data).min() == 0
+    shared = VAE(spec, Config(features=4))
+    before = torch.nn.utils.parameters_to_vector(shared.parameters())
+    shared.start_without_latents(data)
+    assert torch.equal(torch.nn.utils.parameters_to_vector(shared.parameters()), before), "one map for all dimensions"
 
 
 def test_configurations_are_checked():

@@ -32,10 +32,10 @@ class Config:
 
     `variables`, `classes`: how many categorical latents there are, and of how many classes each. `hottest`, `coldest`:
     the temperature at the first and from the middle of training on; it falls geometrically. `hidden`: units of each of
-    the two hidden layers of encoder and decoder. `features`: units per dimension of x in the decoder's last hidden
-    layer. `dropout`: chance of dropping a unit of the others while training. `decay`: weight decay. `steps`, `batch`,
-    `rate`: optimiser steps, items per step and initial rate. `lowest`: what the encoder sees of the lowest level; of
-    the highest it sees 1.
+    the two hidden layers of encoder and decoder. `features`: units per dimension of x in a further hidden layer of the
+    decoder; 0 for a plain decoder, which has none. `dropout`: chance of dropping a unit of the others while training.
+    `decay`: weight decay. `steps`, `batch`, `rate`: optimiser steps, items per step and initial rate. `lowest`: what
+    the encoder sees of the lowest level; of the highest it sees 1.
     """
 
     variables: int = 16
@@ -52,8 +52,8 @@ class Config:
     lowest: float = -1.0
 
     def __post_init__(self) -> None:
-        if min(self.variables, self.hidden, self.features, self.steps, self.batch) < 1 or self.classes < 2:
-            raise ValueError(f"classes must be at least 2, other sizes, steps and batch positive, got {self}")
+        if min(self.variables, self.hidden, self.steps, self.batch) < 1 or self.features < 0 or self.classes < 2:
+            raise ValueError(f"classes must be >= 2, features >= 0, other sizes, steps, batch positive, got {self}")
         if not 0 < self.coldest <= self.hottest:
             raise ValueError(f"temperatures must be positive and must not rise, got {self}")
         if not 0 <= self.dropout < 1 or self.decay < 0 or self.rate <= 0:
@@ -80,6 +80,7 @@ class DiscreteVAE(LatentModel):
         the prior at the end, the mean over the train split in nats.
         """
         c = self.config
+        self.start_without_latents(dataset.train)
         cooling, memory = max(1, (budget.steps or c.steps) // 2), Memory(step=0)
 
         def loss(x: Tensor) -> Tensor:
@@ -96,11 +97,8 @@ class DiscreteVAE(LatentModel):
 
     def encode(self, x: Tensor) -> Tensor:
         """Log-probabilities of q(z|x): (n, variables, classes)."""
-        return (
-            self.encoder(self.encoded_from(x))
-            .unflatten(1, (self.config.variables, self.config.classes))
-            .log_softmax(-1)
-        )
+        logits = self.encoder(self.encoded_from(x)).unflatten(1, (self.config.variables, self.config.classes))
+        return logits.log_softmax(-1)
 
     def parameters_given(self, z: Tensor) -> Tensor:
         """The parameters of p(x|z) for one-hot or relaxed z (n, variables, classes): (n, numbers, *shape)."""

@@ -124,8 +124,7 @@ class DLGM(GaussianLatentModel):
         The figures name the mean divergence of each layer, which is what the layer is told about x: `layer_1` is the
         lowest.
         """
-        if self.config.features == 0:
-            self.start_without_latents(dataset.train)
+        self.start_without_latents(dataset.train)
         rising = self.config.warmup * (budget.steps or self.config.steps)
         memory = Memory(step=0)
 

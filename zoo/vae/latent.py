@@ -75,8 +75,11 @@ class LatentModel(Model):
         """Let a plain decoder, of a map of its own for every dimension, begin with what items x (n, *shape) say of it.
 
         Its last biases are what it would say of a dimension without latents, as Burda et al. (2016) start them: else
-        the first thousands of steps go into the mean of the data.
+        the first thousands of steps go into the mean of the data. A decoder with one map for all dimensions stays as
+        it is.
         """
+        if not isinstance(self.decoder[1], LogOdds | nn.Identity):
+            return
         last, of_two_levels = self.decoder[0][-1], isinstance(self.decoder[1], LogOdds)
         start = self.observation.without_latents(x.to(self.device)).flatten(1)
         with torch.no_grad():

@@ -65,8 +65,7 @@ class VAE(GaussianLatentModel):
 
     def fit(self, dataset: Dataset, budget: Budget, /) -> Mapping[str, float]:
         """Maximise the ELBO; the loss is its negative in nats per dimension."""
-        if self.config.features == 0:
-            self.start_without_latents(dataset.train)
+        self.start_without_latents(dataset.train)
         split = validated(dataset, self.config.validation)
         options = Options(score=lambda x: -self.elbo(x).mean())
         return minimise(lambda x: -self.elbo(x).mean() / self.spec.size, self, split, budget, self.config, options)

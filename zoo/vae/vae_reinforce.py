@@ -72,8 +72,7 @@ class ReinforceVAE(VAE):
             elbo = self.score_function_elbo(x, c.draws, baseline)
             return -elbo.mean() / self.spec.size
 
-        if c.features == 0:
-            self.start_without_latents(dataset.train)
+        self.start_without_latents(dataset.train)
         figures = minimise(loss, self, dataset.train, budget, c)
         items = dataset.train[torch.randperm(len(dataset.train))[:PROBE_ITEMS]]
         return figures | self.variances(items, max(2, min(c.probes, budget.steps or c.steps)))

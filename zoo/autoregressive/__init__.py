@@ -71,7 +71,7 @@ CARDS = (
             "on MNIST one layer of 2,000 units and one mask, where the paper has up to two of 8,000 and 32 masks",
             CHOSEN,
         ),
-        published=(Published(MNIST_BINARY, 86.64, "Germain et al. 2015, two layers, 32 masks", "10,000 steps of 100"),),
+        published=(Published(MNIST_BINARY, 86.64, "Germain et al. 2015, two layers, 32 masks", "15,000 steps of 100"),),
     ),
     ModelCard(
         "pixel-rnn-row",

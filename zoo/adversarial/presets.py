@@ -90,8 +90,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "wgan": {
         "8": {**SMALL_CRITIC, "steps": 1200, "rate": 5e-4, "discriminator_rate": 5e-4},
-        "28": {**MIDDLE_CRITIC, "rate": 2e-4, "discriminator_rate": 2e-4},
-        "32": {**MIDDLE_CRITIC, "rate": 2e-4, "discriminator_rate": 2e-4},
+        "28": {**MIDDLE_CRITIC, "steps": 8_000, "rate": 5e-4, "discriminator_rate": 5e-4},
+        "32": {**MIDDLE_CRITIC, "steps": 8_000, "rate": 5e-4, "discriminator_rate": 5e-4},
         "64": {"steps": 100_000},
     },
     "wgan-gp": {

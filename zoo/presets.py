@@ -91,7 +91,7 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
     },
     "vae-reinforce": {
         "mnist": {**DEEP_NETWORK, "latent": 32},
-        "mnist-binary": {**BURDA, "steps": 20_000},
+        "mnist-binary": {**BURDA, "steps": 40_000},
     },
     "dlgm": {
         "mnist": {**DEEP_NETWORK, "latent": 32, "between": 128},

@@ -64,7 +64,7 @@ CARDS = (
                 MNIST_BINARY,
                 84.55,
                 "Salakhutdinov, Murray 2008, two layers, by AIS",
-                "20,000 steps of 100 for each layer",
+                "20,000 steps of 100 for the first layer, 10,000 for the second",
             ),
         ),
     ),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 INSTRUCTIONS = {"AVX-512 with VNNI": "avx512_vnni", "AVX-512": "avx512f", "AVX2": "avx2"}  # by their flag, widest first
 NUMBERS = ("genbench", "peer", "ratio", "load")
+ASIDE = "precision, recall, density, coverage"  # in the file only: little more than precision and recall alone
 SPEED = Path(__file__).resolve().parents[2] / "leaderboards" / "speed.csv"
 
 
@@ -79,8 +80,8 @@ def read(path: Path = SPEED) -> list[Timing]:
 
 
 def markdown(timings: Iterable[Timing]) -> str:
-    """One table for each machine: a line for each thing at each size, a column of ratios for the peers."""
-    rows, lines = list(timings), []
+    """One table for each machine: a line for each thing at each size but ASIDE, a column of ratios for the peers."""
+    rows, lines = [row for row in timings if row.what != ASIDE], []
     for machine, threads in dict.fromkeys((row.machine, row.threads) for row in rows):
         here = [row for row in rows if (row.machine, row.threads) == (machine, threads)]
         busiest = max(row.load for row in here)

@@ -26,6 +26,7 @@ def test_the_table_has_a_line_for_each_size_and_names_the_machine():
     assert "a processor, 2 cores, 2 threads:" in text
     assert "| FID | 1,000 and 1,000 features | 0.5 s | a-peer 3.0, b-peer 10.0 |" in text.splitlines()
     assert len(text.splitlines()) == 6
+    assert table.markdown([ROW, replace(ROW, what=table.ASIDE)]) == table.markdown([ROW])
     assert "2 threads (beside other work, load up to 4.5):" in table.markdown([replace(ROW, load=4.5)])
     assert "2 threads, seconds of the processor:" in table.markdown([replace(ROW, clock="processor")])
 

@@ -19,7 +19,7 @@ CARDS = (
         family="translation",
         reference="Isola, Zhu, Zhou, Efros, Image-to-Image Translation with Conditional Adversarial Networks",
         year=2017,
-        benchmarks=("edges2digits", "pose", "slant"),
+        benchmarks=("edges2digits", "pose", "slant", "edges2mnist"),
         capabilities=("translation", "training"),
         deviations=(
             *SHARED,
@@ -34,7 +34,7 @@ CARDS = (
         family="translation",
         reference="Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
         year=2017,
-        benchmarks=("thin2bold", "edges2digits"),
+        benchmarks=("thin2bold", "edges2digits", "edges2mnist"),
         capabilities=("translation", "cycle", "training"),
         deviations=(*SHARED, STEADY, "two residual blocks on 8 x 8 and three on 28 x 28, not nine"),
     ),

@@ -257,7 +257,7 @@ CARDS = (
         family="gan",
         reference="Brock, Donahue, Simonyan, Large Scale GAN Training for High Fidelity Natural Image Synthesis",
         year=2019,
-        benchmarks=(GREY,),
+        benchmarks=(GREY, MNIST),
         capabilities=("truncation", *LATENT),
         deviations=(
             *(SMALLER, "minibatches of 32 on 8 x 8 and of 64 on 28 x 28, not 2,048"),

@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from genbench.errors import InputError
+from genbench.numerics.moments import mirrored
 from genbench.numerics.polar import full_float32
 from genbench.numerics.sieve import ROUNDS, Projected, principal_directions, sparse_products
 
@@ -157,8 +158,7 @@ class Products:
             for start in range(0, len(rows), PANEL):
                 stop = start + PANEL
                 torch.mm(rows[start:stop], rows[start:].T, out=result[start:stop, start:])
-                result[stop:, start:stop] = result[start:stop, stop:].T
-        return result
+        return mirrored(result)
 
     @property
     def factor(self) -> float:
@@ -330,7 +330,6 @@ class _Sieves:
             basis = principal_directions(sample, counts[-1], rounds)
             u, v = self.rows @ basis, self.columns @ basis
         for count in counts:
-            # Tiles have fewer columns than the sets, and the first of them are whole.
             left = float((torch.cdist(u[:, :count], v[:, :count]).square() <= self.reach).double().mean())
             cost = self.floor(count) + self.work * self.speed.sparse * left
             if cost < least:

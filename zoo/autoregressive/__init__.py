@@ -68,7 +68,7 @@ CARDS = (
         capabilities=("log_prob", "training"),
         deviations=(
             "Adam in place of Adagrad",
-            "on MNIST one layer of 2,000 units and one mask, where the paper has up to two of 8,000 and 32 masks",
+            "on MNIST one layer of 2,000 units and 8 masks, where the paper has up to two of 8,000 and 32 masks",
             CHOSEN,
         ),
         published=(Published(MNIST_BINARY, 86.64, "Germain et al. 2015, two layers, 32 masks", "15,000 steps of 100"),),

@@ -262,7 +262,7 @@ CARDS = (
         deviations=(
             *(SMALLER, "minibatches of 32 on 8 x 8 and of 64 on 28 x 28, not 2,048"),
             *("one step of the discriminator for each of the generator's on 8 x 8, not two", AGAINST_MEMORY),
-            "on 28 x 28: such noise too, without which the discriminator wins in its first hundreds of steps",
+            "on 28 x 28 and 32 x 32: such noise too, without which the discriminator wins in its first steps",
         ),
     ),
 )

@@ -41,9 +41,10 @@ PANEL = 256  # rows of a square product that are multiplied at once
 UNIT = 2.0**-24  # the rounding of float32
 SLACK, TINY = 2.0**-19, 2.0**-100
 FARTHEST = 1e140  # from the centre, along any axis
-LEARNT, DIRECTIONS = 4096, (128, 192, 256, 384, 512)  # rows that directions are learnt from, and numbers of them
+LEARNT = 4096  # rows that directions are learnt from
+DIRECTIONS = (64, 96, 128, 192, 256, 384, 512)  # how many a sieve may have
 GLANCE, HOPELESS = 512, 0.5  # rows that tell at first sight, and the share of pairs left by them, at which to give up
-OVERHEAD = 0.2  # what a sieve costs beside its products, as a share of those that it may spare
+OVERHEAD = 0.25  # what a sieve costs beside its products, as a share of those that it may spare
 SMALL = 2.0**33  # multiplications below which no route is worth a choice
 
 
@@ -176,9 +177,10 @@ class Points:
         self.x, self.frame, self.route = x, frame, route
         self.padded = -(-len(x) // GROUP) * GROUP
         self.width = -(-x.shape[1] // GROUP) * GROUP
-        itemsize = {"float32": 4, "bfloat16": 2, "int8": 1}[route.name]
+        self._room, self._itemsize = room, {"float32": 4, "bfloat16": 2, "int8": 1}[route.name]
         self._kept: Tensor | None = None
-        if self.padded * self.width * itemsize <= room:
+        self._recent: dict[tuple[int, int], Tensor] = {}
+        if self.padded * self.width * self._itemsize <= room:
             dtype = getattr(torch, route.name)
             self._kept = torch.zeros(self.padded, self.width, dtype=dtype, device=x.device)
         self.low = torch.full((self.padded,), torch.inf, device=x.device)
@@ -213,9 +215,19 @@ class Points:
         """The encoded rows of a part, whose ends are multiples of GROUP; padded with zeros."""
         if self._kept is not None:
             return self._kept[part]
-        rows = self.x[part.start : min(part.stop, len(self.x))]
-        codes = self.route.encode(self.frame.shift(rows))
-        return pad(codes, (0, self.width - codes.shape[1], 0, part.stop - part.start - len(codes)))
+        codes = self._recent.pop((part.start, part.stop), None)
+        if codes is None:
+            if len(self._recent) >= self.at_hand(part.stop - part.start):
+                self._recent.pop(next(iter(self._recent)))  # what was asked for longest ago
+            rows = self.x[part.start : min(part.stop, len(self.x))]
+            codes = self.route.encode(self.frame.shift(rows))
+            codes = pad(codes, (0, self.width - codes.shape[1], 0, part.stop - part.start - len(codes)))
+        self._recent[part.start, part.stop] = codes
+        return codes
+
+    def at_hand(self, rows: int) -> int:
+        """Of how many parts of so many rows the codes are kept, once they were asked for: of two at least."""
+        return max(2, self._room // (rows * self.width * self._itemsize))
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,12 +331,12 @@ class _Sieves:
     speed: Rates
     work: float
 
-    def best(self, sample: Tensor, rounds: int, least: float) -> tuple[Route | None, float, float]:
-        """The route by directions of a sample (m, D), of all numbers of them, if it takes less than `least` seconds.
+    def best(self, sample: Tensor, most: int, rounds: int, least: float) -> tuple[Route | None, float, float]:
+        """The route by at most so many directions of a sample (m, D), if it takes less than `least` seconds.
 
         With the seconds, and the share of pairs that the most directions leave.
         """
-        counts = [count for count in DIRECTIONS if 2 * count <= min(sample.shape)]
+        counts = [count for count in DIRECTIONS if count <= most and 2 * count <= min(sample.shape)]
         route, left = None, 1.0
         if counts:
             basis = principal_directions(sample, counts[-1], rounds)
@@ -347,10 +359,12 @@ def _sifted(sample: Tensor, sieves: _Sieves, least: float) -> tuple[Route | None
 
     The directions are learnt from few rows of the sample first, and from all of it where that may repay the effort.
     """
-    route, seconds, left = sieves.best(sample[:: -(-len(sample) // GLANCE)], 1, least)
-    multiplications = sample.numel() * DIRECTIONS[-1] * (2 * ROUNDS + 3)
+    route, seconds, left = sieves.best(sample[:: -(-len(sample) // GLANCE)], DIRECTIONS[-1], 1, least)
+    # Twice as many directions as few rows ask for are enough.
+    most = DIRECTIONS[-1] if route is None or route.basis is None else 2 * route.basis.shape[1]
+    multiplications = sample.numel() * min(most, DIRECTIONS[-1]) * (2 * ROUNDS + 3)
     saving = seconds - sieves.floor(DIRECTIONS[0])
     if left > HOPELESS or saving < multiplications * sieves.speed.routes["float32"]:
         return route, seconds
-    finer, seconds, _ = sieves.best(sample, ROUNDS, seconds)
+    finer, seconds, _ = sieves.best(sample, most, ROUNDS, seconds)
     return finer or route, seconds

@@ -15,7 +15,8 @@ from torch import Tensor
 from genbench import seeding
 from genbench.numerics import nearest
 from genbench.numerics.distance_products import GROUP, Points
-from genbench.numerics.nearest import blocks, bracket, group_minima, hits, pair_distances, prepared, refined, scaled
+from genbench.numerics.nearest import all_tiles, bracket, group_minima, hits, pair_distances, prepared, refined, scaled
+from genbench.numerics.places import at_most
 from genbench.numerics.tiles import Tiles
 
 ENOUGH = 48  # balls around a point of which, in a random half, one is left but once in 2^48
@@ -176,17 +177,16 @@ def memberships(
     outer = _Side(second, first, around_second) if around_second else None
     tiles = Tiles(first, second, nearest.TILE_ELEMENTS)
     spare = torch.empty(nearest.TILE_ELEMENTS + GROUP**2, device=first.low.device)
-    for a in blocks(first):
-        for b in blocks(second):
-            bounds = tiles.bounds(a, b)
-            tile = tiles.whole(a, b) if bounds is None else tiles.some(a, b, _near(bounds, a, b, inner, outer))
-            if inner is not None:
-                margins = spare[: tile.numel()].view_as(tile)
-                torch.add((first.low[a] - inner.limit[a])[:, None], tile, alpha=tiles.factor, out=margins)
-                inner.take(margins.add_(second.low[b]), b, a.start, by_column=True)
-            if outer is not None:
-                torch.add(second.low[b] - outer.limit[b], tile, alpha=tiles.factor, out=tile)
-                outer.take(tile.add_(first.low[a, None]), a, b.start, by_column=False)
+    for a, b in all_tiles(first, second):
+        bounds = tiles.bounds(a, b)
+        tile = tiles.whole(a, b) if bounds is None else tiles.some(a, b, _near(bounds, a, b, inner, outer))
+        if inner is not None:
+            margins = spare[: tile.numel()].view_as(tile)
+            torch.add((first.low[a] - inner.limit[a])[:, None], tile, alpha=tiles.factor, out=margins)
+            inner.take(margins.add_(second.low[b]), b, a.start, by_column=True)
+        if outer is not None:
+            torch.add(second.low[b] - outer.limit[b], tile, alpha=tiles.factor, out=tile)
+            outer.take(tile.add_(first.low[a, None]), a, b.start, by_column=False)
     for balls in (*around_first, *around_second):
         if isinstance(balls, Balls):
             balls._settle()
@@ -196,9 +196,9 @@ def _near(bounds: Tensor, a: slice, b: slice, inner: _Side | None, outer: _Side 
     """The pairs of a tile of lower bounds (a, b) that are within the limit of either, where a query is still open."""
     near = torch.zeros(bounds.shape, dtype=torch.bool, device=bounds.device)
     if inner is not None:
-        near |= (bounds <= inner.limit[a, None]) & inner.wanted(b)
+        near |= at_most(bounds, inner.limit[a, None]) & inner.wanted(b)
     if outer is not None:
-        near |= (bounds <= outer.limit[b]) & outer.wanted(a)[:, None]
+        near |= at_most(bounds, outer.limit[b]) & outer.wanted(a)[:, None]
     return near
 
 

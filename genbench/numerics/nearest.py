@@ -12,7 +12,7 @@ at least its k-th smallest value, and only groups whose minimum is within the li
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations, product
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from genbench.errors import InputError
 from genbench.numerics import distance_products
 from genbench.numerics.distance_products import GROUP, UNIT, Frame, Points, Route
 from genbench.numerics.linalg import Array, as_matrix
+from genbench.numerics.places import at_most, places
 from genbench.numerics.tiles import Tiles
 
 BUDGET = 2**29  # bytes that a run may hold beside its inputs
@@ -70,10 +71,10 @@ def hits(tile: Tensor, limits: Tensor, minima: Tensor, by_column: bool) -> Itera
     """
     count = minima.shape[1]
     groups = tile.view(-1, count, tile.shape[1]) if by_column else tile.view(len(tile), -1, count)
-    for chunk in (minima <= limits[:, None]).nonzero().split(2**16):
-        owner, group = chunk.unbind(1)
+    owners, found = places(at_most(minima, limits[:, None]))
+    for owner, group in zip(owners.split(2**16), found.split(2**16), strict=True):
         values = groups[:, group, owner].T if by_column else groups[owner, :, group]
-        pair, member = (values <= limits[owner, None]).nonzero().unbind(1)
+        pair, member = places(at_most(values, limits[owner, None]))
         yield owner[pair], member * count + group[pair], values[pair, member]
 
 
@@ -161,7 +162,7 @@ class Nearest:
         # The others need no window where bounds are as near as rounding.
         beyond = known[:, -1] if self.plain else known[:, -1] + self.window[rows]
         wanted = torch.maximum(known[:, self.k - 1] + self.window[rows], beyond)
-        self.limits[rows] = limits = wanted.clamp(max=FARTHEST)
+        self.limits[rows] = limits = torch.minimum(wanted, self.limits[rows])
         for row, column, value in hits(tile, limits, minima, by_column):
             # A lower bound below zero says no more than zero; floats above zero sort as their bits do.
             bits = value.clamp(min=0).view(torch.int32).long()
@@ -170,18 +171,19 @@ class Nearest:
             if self._held > self.full:
                 self.compact()
 
-    def at_first_sight(self, tiles: Tiles, rows: slice, columns: slice, bounds: Tensor) -> Tensor:
-        """Limits (a,) of rows of which no tile was taken: by those columns of a tile (a, b) that a sieve puts nearest.
+    def at_first_sight(self, tiles: Tiles, rows: slice, columns: slice, bounds: Tensor) -> None:
+        """Limit rows of which no tile was taken by those columns of a tile (a, b) that a sieve puts nearest.
 
         `bounds` are the sieve's. However far away these turn out to be, no more than what they reach can count.
         """
-        minima, member = bounds.view(len(bounds), -1, self.size).min(2)
+        size = max(1, self.size // 4)  # of one tile the nearest are more crowded than of all
+        minima, member = bounds.view(len(bounds), -1, size).min(2)
         if minima.shape[1] < self.reach:
-            return self.limits[rows]
+            return
         nearest, group = minima.topk(self.reach, dim=1, largest=False, sorted=False)
-        column = group * self.size + member.gather(1, group)
+        column = group * size + member.gather(1, group)
         least = torch.where(nearest.isinf(), torch.inf, tiles.chosen(rows, columns, column))
-        return (least.amax(1) + self.window[rows]).clamp(max=FARTHEST)
+        self.limits[rows] = (least.amax(1) + self.window[rows]).clamp(max=FARTHEST)
 
     def compact(self) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, columns and lower bounds of the pairs that still count, by row and then by lower bound."""
@@ -215,17 +217,18 @@ def _search(rows: Points, columns: Points, own: Tensor | None, k: int, reach: in
     candidates = Nearest(rows, columns, k, reach)
     same = rows is columns
     tiles = Tiles(rows, columns, TILE_ELEMENTS)
-    for a, b in _in_order(rows, columns):
+    for a, b in _half_of_tiles(rows) if same else all_tiles(rows, columns):
         bounds = tiles.bounds(a, b)
         if bounds is None:
             tile = tiles.whole(a, b)
         else:
             _leave_out(own, a, b, bounds)
+            if candidates.limits[a][: len(rows) - a.start].amax() >= FARTHEST:
+                candidates.at_first_sight(tiles, a, b, bounds)
             limits = candidates.limits[a, None]
-            if limits[: len(rows) - a.start].amax() >= FARTHEST:
-                limits = candidates.at_first_sight(tiles, a, b, bounds)[:, None]
-            wanted = bounds <= (torch.maximum(limits, candidates.limits[b]) if same and a != b else limits)
-            tile = tiles.some(a, b, wanted)
+            if same and a != b:
+                limits = torch.maximum(limits, candidates.limits[b])
+            tile = tiles.some(a, b, at_most(bounds, limits))
         torch.add(columns.low[b], tile, alpha=tiles.factor, out=tile)
         tile.add_(rows.low[a, None])
         _leave_out(own, a, b, tile)
@@ -235,14 +238,17 @@ def _search(rows: Points, columns: Points, own: Tensor | None, k: int, reach: in
     return candidates
 
 
-def _in_order(rows: Points, columns: Points) -> Iterator[tuple[slice, slice]]:
-    """The tiles; of a set against itself half, and first those on the diagonal, which give every row its limit."""
-    if rows is not columns:
-        yield from product(blocks(rows), blocks(columns))
-        return
-    own = blocks(rows)
-    yield from zip(own, own, strict=True)
-    yield from combinations(own, 2)
+def all_tiles(rows: Points, columns: Points) -> Iterator[tuple[slice, slice]]:
+    """The tiles, of so many columns after another as have their codes at hand."""
+    some = columns.at_hand(blocks(columns)[0].stop) - 1
+    for start in range(0, len(blocks(columns)), some):
+        yield from product(blocks(rows), blocks(columns)[start : start + some])
+
+
+def _half_of_tiles(points: Points) -> Iterator[tuple[slice, slice]]:
+    """Those of a set against itself: first the ones on the diagonal, which give every row its limit."""
+    yield from ((a, a) for a in blocks(points))
+    yield from ((a, b) for a, b in all_tiles(points, points) if a.start < b.start)
 
 
 def _leave_out(own: Tensor | None, a: slice, b: slice, tile: Tensor) -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genbench.numerics.distance_products import GROUP, Points, Products, Route
+from genbench.numerics.places import places
 from genbench.numerics.sieve import sparse_products
 
 
@@ -24,11 +25,10 @@ class Tiles:
         self._coarse = None
         if first.projected is not None and second.projected is not None:
             self._coarse = Products(Route("float32"), elements + GROUP**2, device)
-        self._last: tuple[slice, Tensor] | None = None
 
     def whole(self, a: slice, b: slice) -> Tensor:
         """x.y / factor of all pairs of a tile: float32, until the next call."""
-        codes = self._codes(a)
+        codes = self.first.codes(a)
         if self.first is self.second and a == b:
             return self._product.square(codes)
         return self._product(codes, self.second.codes(b))
@@ -43,22 +43,17 @@ class Tiles:
 
     def some(self, a: slice, b: slice, wanted: Tensor) -> Tensor:
         """As `whole`, with minus infinity for pairs that are not `wanted` (a, b), which may be made all the same."""
-        row, column = wanted.nonzero().unbind(1)
+        row, column = places(wanted)
         if len(row) > self.route.crowded * wanted.numel():
             return self.whole(a, b)
         tile = self._product.memory[: wanted.numel()].view(wanted.shape).fill_(-torch.inf)
         if len(row):
-            tile[row, column] = sparse_products(self._codes(a), self.second.codes(b), row, column)
+            tile[row, column] = sparse_products(self.first.codes(a), self.second.codes(b), row, column)
         return tile
 
     def chosen(self, a: slice, b: slice, column: Tensor) -> Tensor:
         """Lower bounds (a, c) of the squares of some pairs of a tile, `column` (a, c) being their places in it."""
         row = torch.arange(len(column), device=column.device).repeat_interleave(column.shape[1])
-        products = sparse_products(self._codes(a), self.second.codes(b), row, column.flatten()).view(column.shape)
+        products = sparse_products(self.first.codes(a), self.second.codes(b), row, column.flatten()).view(column.shape)
         low = self.first.low[a, None] + self.second.low[b][column]
         return low + self.factor * products
-
-    def _codes(self, a: slice) -> Tensor:
-        if self._last is None or self._last[0] != a:
-            self._last = a, self.first.codes(a)
-        return self._last[1]

@@ -102,19 +102,18 @@ def test_all_four_of_prdc(benchmark, sets):
         assert getattr(ours, name) == pytest.approx(theirs[name])
 
 
-@pytest.fixture(scope="module")
-def large() -> Pair:
-    return features(50_000, 2048, "decaying")
+@pytest.fixture(params=["steep", "decaying"])
+def large(benchmark, request) -> Pair:
+    benchmark.group = f"precision and recall of 50,000 and 50,000 {request.param} features, D = 2048"
+    return features(50_000, 2048, request.param)
 
 
 @pytest.mark.skipif(not LARGE, reason="minutes; set GENBENCH_BENCH_LARGE=1")
-@pytest.mark.benchmark(group="precision and recall of 50,000 and 50,000 decaying features, D = 2048")
 def test_large_precision_recall_of_genbench(benchmark, large):
     benchmark.pedantic(precision_recall, large, rounds=1, iterations=1)
 
 
 @pytest.mark.skipif(not LARGE, reason="minutes; set GENBENCH_BENCH_LARGE=1")
-@pytest.mark.benchmark(group="precision and recall of 50,000 and 50,000 decaying features, D = 2048")
 def test_large_precision_recall_of_torch_fidelity(benchmark, large):
     """In its economical mode: the other needs 30 GB."""
     benchmark.pedantic(of_torch_fidelity, (*large, True), rounds=1, iterations=1)

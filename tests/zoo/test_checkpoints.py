@@ -10,7 +10,7 @@ import torch
 
 from genbench.contracts import Budget, Dataset, SampleSpec, Setting
 from genbench.errors import ModelError
-from zoo import checkpoints
+from zoo import checkpoints, compact
 from zoo.autoregressive.fvbn import FVBN
 from zoo.autoregressive.nade import NADE
 
@@ -124,3 +124,29 @@ def test_the_version_knows_weights_and_configuration_but_no_presets(setting):
     assert checkpoints.version(FVBN, b"1", {"decay": 1}) != checkpoints.version(FVBN, b"1", {"decay": 2})
     sources = checkpoints._sources(checkpoints.SHIPPED.parent / "autoregressive" / "fvbn.py", set())
     assert {path.name for path in sources} == {"fvbn.py", "nn.py", "training.py", "checkpoints.py"}
+
+
+def test_compact_checkpoints_load_as_the_rounded_model(setting, tmp_path, capsys):
+    weights, record = files(tmp_path)
+    before = FVBN.build(setting)
+    compact.main([str(weights)])
+    assert "now" in capsys.readouterr().out
+    after = FVBN.build(setting)
+    assert after.version != before.version
+    assert json.loads(record.read_text())["stored"] == "float16"
+    for name, tensor in after.state_dict().items():
+        assert torch.equal(tensor, before.state_dict()[name].half().float())
+        assert tensor.dtype == torch.float32
+    weights.write_bytes(b"other")
+    with pytest.raises(ValueError, match="not the file"):
+        compact.compact(weights)
+
+
+def test_weights_beyond_half_precision_are_left_whole(setting, tmp_path):
+    weights, _ = files(tmp_path)
+    model = FVBN.build(setting)
+    with torch.no_grad():
+        next(model.parameters()).fill_(1e6)
+    model.save(setting, {})
+    compact.compact(weights)
+    assert torch.equal(next(FVBN.build(setting).parameters()), next(model.parameters()))

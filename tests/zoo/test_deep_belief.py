@@ -102,7 +102,18 @@ def test_layers_are_trained_one_after_the_other_and_learn():
         data = stripes(2, 3, 200)
         model = DeepBelief(
             data.spec,
-            Config(hidden=6, top=6, k=1, persistent=True, decay=0.01, top_decay=0.01, rate=0.05, top_rate=0.05),
+            Config(
+                hidden=6,
+                top=6,
+                k=1,
+                top_k=1,
+                persistent=True,
+                top_persistent=True,
+                decay=0.01,
+                top_decay=0.01,
+                rate=0.05,
+                top_rate=0.05,
+            ),
         )
 
         def watch(step, steps, figures):
@@ -116,6 +127,12 @@ def test_layers_are_trained_one_after_the_other_and_learn():
     assert torch.equal(reports[400][2], reports[799][2])
     bits = -exact_log_prob(model)[(STATES[:, :3] == STATES[:, 3:]).all(1)].mean().item() / math.log(2)
     assert 2.9 < bits < 4.5
+
+
+def test_each_layer_has_a_recipe_of_its_own():
+    first, top = Config(k=25, rate=1e-2, top_k=5, top_persistent=True, top_renew=9, top_rate=1e-4).layers
+    assert (first.k, first.persistent, first.renew, first.rate) == (25, False, 0, 1e-2)
+    assert (top.k, top.persistent, top.renew, top.rate) == (5, True, 9, 1e-4)
 
 
 def test_up_down_follows_the_delta_rules_of_its_paper(monkeypatch):

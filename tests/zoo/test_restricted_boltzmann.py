@@ -228,6 +228,29 @@ def test_persistent_chains_go_on_where_they_were_and_others_start_at_the_data(mo
             assert all(rows_agree) is not persistent
 
 
+def test_persistent_chains_start_from_the_machine_and_are_annealed_anew(monkeypatch):
+    """Wherever training is taken up, its chains are draws of the machine as it stands."""
+    asked, original = [], RestrictedBoltzmann.draws
+
+    def draws(rbm, n):
+        asked.append(n)
+        return original(rbm, n)
+
+    monkeypatch.setattr(RestrictedBoltzmann, "draws", draws)
+    with scoped(8, "test"):
+        data = stripes(2, 3, 30)
+        for settings, expected in (
+            ({"persistent": False, "renew": 3}, 0),
+            ({}, 1),
+            ({"renew": 3}, 1 + 10 // 3),
+            ({"persistent": False, "polish": 10}, 1),
+        ):
+            rbm = RestrictedBoltzmann(data.spec, Config(hidden=4, batch=30, gibbs_steps=20, **settings))
+            asked.clear()
+            rbm.fit(data, Budget(steps=10))
+            assert asked == [30] * expected
+
+
 def test_estimated_log_z_is_computed_once_and_leaves_the_random_state_alone():
     rbm = machine(TINY, 21)
     rbm.effort = Effort(ais_chains=20, ais_temperatures=10)

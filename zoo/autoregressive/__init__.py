@@ -27,7 +27,7 @@ CARDS = (
         family="autoregressive",
         reference="Larochelle, Murray, The Neural Autoregressive Distribution Estimator",
         year=2011,
-        benchmarks=(BINARY,),
+        benchmarks=(BINARY, MNIST_BINARY),
         capabilities=("log_prob", "training"),
         deviations=(
             ADAM,
@@ -64,7 +64,8 @@ CARDS = (
         family="autoregressive",
         reference="Germain, Gregor, Murray, Larochelle, MADE: Masked Autoencoder for Distribution Estimation",
         year=2015,
-        benchmarks=(BINARY,),
+        benchmarks=(BINARY, MNIST_BINARY),
+        few_on=(MNIST_BINARY,),  # 600 s
         capabilities=("log_prob", "training"),
         deviations=(
             "Adam in place of Adagrad",

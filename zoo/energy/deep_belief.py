@@ -38,8 +38,9 @@ class Config:
 
     `hidden`, `top`: units of the first and second hidden layer. `k`: Gibbs steps of contrastive divergence.
     `persistent`: whether its chains go on from where the last step left them, or start at the minibatch. `decay`,
-    `steps`, `rate`: weight decay, optimiser steps and initial learning rate of the first layer, `top_decay`,
-    `top_steps`, `top_rate` those of the second. `batch`: items (and chains) per step. `gibbs_steps`: Gibbs steps of
+    `steps`, `rate`: weight decay, optimiser steps and initial learning rate. All these are of the first layer, those of
+    the second are `top_k`, `top_persistent`, `top_decay`, `top_steps` and `top_rate`, and after `top_renew` steps its
+    persistent chains are annealed anew (0: never). `batch`: items (and chains) per step. `gibbs_steps`: Gibbs steps of
     the top layers behind every sample. `updown`: steps of the up-down algorithm after that, at `updown_rate`; with 0
     the first layer infers and generates with the same weights.
     """
@@ -47,7 +48,10 @@ class Config:
     hidden: int = 200
     top: int = 200
     k: int = 2
+    top_k: int = 2
     persistent: bool = False
+    top_persistent: bool = False
+    top_renew: int = 0
     decay: float = 0.1
     top_decay: float = 0.1
     steps: int = 10_000
@@ -60,19 +64,24 @@ class Config:
     updown_rate: float = 3e-4
 
     def __post_init__(self) -> None:
-        counts = (self.hidden, self.top, self.k, self.steps, self.top_steps, self.batch, self.gibbs_steps)
+        counts = (self.hidden, self.top, self.k, self.top_k, self.steps, self.top_steps, self.batch, self.gibbs_steps)
         if min(counts) < 1:
             raise ValueError(f"units, steps of every kind and batch must be positive, got {self}")
-        if min(self.decay, self.top_decay, self.updown) < 0 or min(self.rate, self.top_rate, self.updown_rate) <= 0:
-            raise ValueError(f"decay, top_decay and updown must be >= 0 and rates > 0, got {self}")
+        if (
+            min(self.decay, self.top_decay, self.top_renew, self.updown) < 0
+            or min(self.rate, self.top_rate, self.updown_rate) <= 0
+        ):
+            raise ValueError(f"decay, top_decay, top_renew and updown must be >= 0 and rates > 0, got {self}")
 
     @property
     def layers(self) -> tuple[LayerConfig, LayerConfig]:
         """The configurations of both machines."""
-        shared = {"k": self.k, "persistent": self.persistent, "batch": self.batch, "gibbs_steps": self.gibbs_steps}
+        shared = {"batch": self.batch, "gibbs_steps": self.gibbs_steps}
+        first = {"hidden": self.hidden, "k": self.k, "persistent": self.persistent}
+        top = {"hidden": self.top, "k": self.top_k, "persistent": self.top_persistent, "renew": self.top_renew}
         return (
-            LayerConfig(hidden=self.hidden, decay=self.decay, steps=self.steps, rate=self.rate, **shared),
-            LayerConfig(hidden=self.top, decay=self.top_decay, steps=self.top_steps, rate=self.top_rate, **shared),
+            LayerConfig(**first, **shared, decay=self.decay, steps=self.steps, rate=self.rate),
+            LayerConfig(**top, **shared, decay=self.top_decay, steps=self.top_steps, rate=self.top_rate),
         )
 
 
@@ -135,7 +144,7 @@ class DeepBelief(Model):
         """
         v = x.flatten(1).float()
         h = self.infer(x)
-        dreamt = self.top.gibbs(h, self.config.k)
+        dreamt = self.top.gibbs(h, self.config.top_k)
         with torch.no_grad():
             generated = coin(self.first.visible_input(dreamt).sigmoid())
         wake = log_coin(v, self.first.visible_input(h))

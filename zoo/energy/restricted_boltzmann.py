@@ -32,15 +32,17 @@ class Config:
     """The machine and its training.
 
     `hidden`: hidden units. `k`: Gibbs steps of contrastive divergence. `persistent`: whether its chains go on from
-    where the last step left them, or start at the minibatch. `decay`: weight decay. `steps`, `batch`, `rate`: optimiser
-    steps, items (and chains) per step and initial learning rate. `gibbs_steps`: Gibbs steps behind every sample.
-    `polish`: steps with persistent chains that follow those of `steps`, at `polish_rate`; chains that start at the data
-    say nothing of far modes, which these find and take down.
+    where the last step left them, or start at the minibatch. `renew`: steps after which persistent chains are annealed
+    anew (0: never), which shows them modes that they have no way to. `decay`: weight decay. `steps`, `batch`, `rate`:
+    optimiser steps, items (and chains) per step and initial learning rate. `gibbs_steps`: Gibbs steps behind every
+    sample. `polish`: steps with persistent chains that follow those of `steps`, at `polish_rate`; chains that start at
+    the data say nothing of far modes, which these find and take down.
     """
 
     hidden: int = 200
     k: int = 2
     persistent: bool = True
+    renew: int = 0
     decay: float = 0.1
     steps: int = 10000
     batch: int = 100
@@ -52,8 +54,8 @@ class Config:
     def __post_init__(self) -> None:
         if min(self.hidden, self.k, self.steps, self.batch, self.gibbs_steps) < 1:
             raise ValueError(f"hidden, k, steps, batch and gibbs_steps must be positive, got {self}")
-        if min(self.decay, self.polish) < 0 or min(self.rate, self.polish_rate) <= 0:
-            raise ValueError(f"decay and polish must be >= 0 and rates > 0, got {self}")
+        if min(self.decay, self.polish, self.renew) < 0 or min(self.rate, self.polish_rate) <= 0:
+            raise ValueError(f"decay, polish and renew must be >= 0 and rates > 0, got {self}")
 
 
 class Chains(NamedTuple):
@@ -103,10 +105,14 @@ class RestrictedBoltzmann(AnnealedModel):
     ) -> dict[str, float]:
         """Contrastive divergence on the visible states (n, size) that `observe` makes of minibatches of the data."""
         c = stage or self.config
-        memory = Memory(chains=self.base_draws(c.batch))
+        # Persistent chains that are far from a trained machine would teach it what it knows better.
+        memory = Memory(chains=self.draws(c.batch).v if c.persistent else self.base_draws(c.batch), age=0)
 
         def loss(x: Tensor) -> Tensor:
             v = observe(x)
+            memory.age += 1
+            if c.persistent and c.renew and memory.age % c.renew == 0:
+                memory.chains = self.draws(c.batch).v
             memory.chains = self.gibbs(memory.chains if c.persistent else v, c.k)
             return self.divergence(v, memory.chains)
 

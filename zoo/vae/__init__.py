@@ -77,7 +77,7 @@ CARDS = (
         family="vae",
         reference="Burda, Grosse, Salakhutdinov, Importance Weighted Autoencoders",
         year=2016,
-        benchmarks=(BINARY, MNIST_BINARY),
+        benchmarks=(BINARY, MNIST_BINARY, MNIST_DYNAMIC),
         capabilities=("log_prob", "truncation", "reconstruction", *LATENT),
         deviations=(
             "a cosine schedule and averaged weights, at a budget of some 16 epochs where the paper has 3,280",

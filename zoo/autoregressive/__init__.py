@@ -46,7 +46,7 @@ CARDS = (
         family="autoregressive",
         reference="Uria, Murray, Larochelle, A Deep and Tractable Density Estimator",
         year=2014,
-        benchmarks=(BINARY,),
+        benchmarks=(BINARY, MNIST_BINARY),
         capabilities=("log_prob", "training"),
         deviations=(
             "one hidden layer, and 16 orderings where the paper has up to 128",

@@ -1,13 +1,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 0
-JOBS ?= 2
 
 .PHONY: demo test bench coverage boards docs readme clean
 
 # The board of the bundled models in an ignored folder, and how it compares with the committed one.
 demo: .venv/.installed
-	$(BIN)/genbench run digits --fresh --jobs $(JOBS) --out demo/digits
+	$(BIN)/genbench run digits --fresh --jobs 2 --out demo/digits
 	$(BIN)/genbench diff leaderboards/digits demo/digits
 
 test: .venv/.tested

@@ -71,8 +71,8 @@ def hits(tile: Tensor, limits: Tensor, minima: Tensor, by_column: bool) -> Itera
     """
     count = minima.shape[1]
     groups = tile.view(-1, count, tile.shape[1]) if by_column else tile.view(len(tile), -1, count)
-    owners, found = places(at_most(minima, limits[:, None]))
-    for owner, group in zip(owners.split(2**16), found.split(2**16), strict=True):
+    owners, group_numbers = places(at_most(minima, limits[:, None]))
+    for owner, group in zip(owners.split(2**16), group_numbers.split(2**16), strict=True):
         values = groups[:, group, owner].T if by_column else groups[owner, :, group]
         pair, member = places(at_most(values, limits[owner, None]))
         yield owner[pair], member * count + group[pair], values[pair, member]

@@ -154,6 +154,7 @@ PRESETS: Mapping[str, Mapping[str, Settings]] = {
                 "top": 2000,
                 "top_k": 5,
                 "top_persistent": True,
+                "top_renew": 250,
                 "top_decay": 0.01,
                 "top_rate": 1e-4,
                 "top_steps": 10_000,

@@ -65,6 +65,7 @@ CARDS = (
         deviations=(
             "greedy training alone: the up-down fine-tuning is an option that the shipped checkpoint does without",
             "the top machine starts as the first one turned over",
+            "on MNIST the top machine has persistent chains, annealed anew every 250 steps, in place of CD",
             "Adam with a cosine schedule and averaged weights in place of gradient ascent with momentum",
         ),
         published=(

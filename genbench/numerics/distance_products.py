@@ -177,11 +177,11 @@ class Points:
         self.x, self.frame, self.route = x, frame, route
         self.padded = -(-len(x) // GROUP) * GROUP
         self.width = -(-x.shape[1] // GROUP) * GROUP
-        self._room, self._itemsize = room, {"float32": 4, "bfloat16": 2, "int8": 1}[route.name]
+        dtype: torch.dtype = getattr(torch, route.name)
+        self._room, self._row_bytes = room, self.width * dtype.itemsize
         self._kept: Tensor | None = None
         self._recent: dict[tuple[int, int], Tensor] = {}
-        if self.padded * self.width * self._itemsize <= room:
-            dtype = getattr(torch, route.name)
+        if self.padded * self._row_bytes <= room:
             self._kept = torch.zeros(self.padded, self.width, dtype=dtype, device=x.device)
         self.low = torch.full((self.padded,), torch.inf, device=x.device)
         self.gap = torch.zeros(self.padded, device=x.device)
@@ -227,7 +227,7 @@ class Points:
 
     def at_hand(self, rows: int) -> int:
         """Of how many parts of so many rows the codes are kept, once they were asked for: of two at least."""
-        return max(2, self._room // (rows * self.width * self._itemsize))
+        return max(2, self._room // (rows * self._row_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,8 +361,9 @@ def _sifted(sample: Tensor, sieves: _Sieves, least: float) -> tuple[Route | None
     """
     route, seconds, left = sieves.best(sample[:: -(-len(sample) // GLANCE)], DIRECTIONS[-1], 1, least)
     # Twice as many directions as few rows ask for are enough.
-    most = DIRECTIONS[-1] if route is None or route.basis is None else 2 * route.basis.shape[1]
-    multiplications = sample.numel() * min(most, DIRECTIONS[-1]) * (2 * ROUNDS + 3)
+    few = DIRECTIONS[-1] if route is None or route.basis is None else route.basis.shape[1]
+    most = min(2 * few, DIRECTIONS[-1])
+    multiplications = sample.numel() * most * (2 * ROUNDS + 3)
     saving = seconds - sieves.floor(DIRECTIONS[0])
     if left > HOPELESS or saving < multiplications * sieves.speed.routes["float32"]:
         return route, seconds

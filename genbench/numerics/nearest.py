@@ -240,9 +240,10 @@ def _search(rows: Points, columns: Points, own: Tensor | None, k: int, reach: in
 
 def all_tiles(rows: Points, columns: Points) -> Iterator[tuple[slice, slice]]:
     """The tiles, of so many columns after another as have their codes at hand."""
-    some = columns.at_hand(blocks(columns)[0].stop) - 1
-    for start in range(0, len(blocks(columns)), some):
-        yield from product(blocks(rows), blocks(columns)[start : start + some])
+    across, down = blocks(columns), blocks(rows)
+    some = columns.at_hand(across[0].stop) - 1
+    for start in range(0, len(across), some):
+        yield from product(down, across[start : start + some])
 
 
 def _half_of_tiles(points: Points) -> Iterator[tuple[slice, slice]]:
